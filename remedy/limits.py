@@ -1,0 +1,151 @@
+"""
+Limits with units: counts, percentages, durations, and the shares of waves.
+
+Every limit of remedy has one form, `N`, `P%` or `[N, P%]`, and one meaning:
+the larger of the count and of the percentage rounded down; a number that is
+strictly more exceeds it.
+"""
+
+import math
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+__all__ = ["DURATION_S_MAX", "Limit", "WaveShare", "parse_duration", "parse_limit", "parse_share", "wave_targets"]
+
+DURATION_S_MAX = 366 * 86_400
+_COUNT_MAX = 10_000_000
+_UNITS_S = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+_DURATION = re.compile(r"([0-9]{1,9})(s|m|h|d)")
+_PERCENT = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,4})?)%")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limit:
+    """A count, a percentage, or the larger of both; at least one is given."""
+
+    count: int | None = None
+    percent: float | None = None
+
+    def resolve(self, hosts: int) -> int:
+        """Return the limit for that many hosts: the larger of count and percentage, rounded down."""
+        shares = [] if self.count is None else [self.count]
+        if self.percent is not None:
+            shares.append(_floor_share(hosts, self.percent))
+        return max(shares)
+
+    def exceeded(self, number: int, *, hosts: int) -> bool:
+        """Say whether number is strictly more than the limit for that many hosts."""
+        return number > self.resolve(hosts)
+
+    def __str__(self) -> str:
+        parts = [] if self.count is None else [str(self.count)]
+        if self.percent is not None:
+            parts.append(f"{self.percent:g}%")
+        return parts[0] if len(parts) == 1 else f"[{', '.join(parts)}]"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaveShare:
+    """The cumulative share of the planned hosts that a wave reaches: a count or a percentage."""
+
+    count: int | None = None
+    percent: float | None = None
+
+    def resolve(self, hosts: int) -> int:
+        """Return how many of that many hosts are reached when the wave ends, rounded up, at most all."""
+        if self.count is not None:
+            return min(self.count, hosts)
+        return min(_ceil_share(hosts, self.percent or 0.0), hosts)
+
+    def __str__(self) -> str:
+        return str(self.count) if self.count is not None else f"{self.percent:g}%"
+
+
+def _floor_share(hosts: int, percent: float) -> int:
+    return math.floor(round(hosts * percent, 6) / 100)
+
+
+def _ceil_share(hosts: int, percent: float) -> int:
+    return math.ceil(round(hosts * percent, 6) / 100)
+
+
+def parse_duration(text: str) -> int:
+    """
+    Return the seconds of a duration such as '90s', '10m', '6h' or '7d'.
+
+    Raises:
+        ValueError: another form, or more than a leap year; the message names the cure.
+    """
+    found = _DURATION.fullmatch(text)
+    if found is None:
+        raise ValueError(f"'{text}' is no duration; write a whole number and s, m, h or d, such as 90s or 7d")
+    seconds = int(found[1]) * _UNITS_S[found[2]]
+    if seconds > DURATION_S_MAX:
+        raise ValueError(f"'{text}' is more than 366d")
+    return seconds
+
+
+def _parse_percent(text: str) -> float:
+    found = _PERCENT.fullmatch(text)
+    if found is None:
+        raise ValueError(f"'{text}' is no percentage; write 0% to 100%, such as 20%")
+    percent = float(found[1])
+    if percent > 100:
+        raise ValueError(f"{text} is more than 100%")
+    return percent
+
+
+def _check_count(number: int) -> int:
+    if isinstance(number, bool) or not 0 <= number <= _COUNT_MAX:
+        raise ValueError(f"{number} is no count; write a whole number from 0 to {_COUNT_MAX}")
+    return number
+
+
+def parse_limit(raw: int | str | Sequence[int | str]) -> Limit:
+    """
+    Return the limit of `N`, `P%` or `[N, P%]`; a text of digits is a count.
+
+    Raises:
+        ValueError: another form; the message names the cure.
+    """
+    if isinstance(raw, str):
+        return Limit(count=_check_count(int(raw))) if raw.isdecimal() else Limit(percent=_parse_percent(raw))
+    if isinstance(raw, int):
+        return Limit(count=_check_count(raw))
+    if len(raw) == 2 and isinstance(raw[0], int) and isinstance(raw[1], str):
+        return Limit(count=_check_count(raw[0]), percent=_parse_percent(raw[1]))
+    raise ValueError("a limit is N, P% or [N, P%], such as 3, 20% or [5, 20%]")
+
+
+def parse_share(raw: int | str) -> WaveShare:
+    """
+    Return the wave share of `N` (at least 1) or `P%` (more than 0%).
+
+    Raises:
+        ValueError: another form, zero, or more than 100%.
+    """
+    if isinstance(raw, str):
+        percent = _parse_percent(raw)
+        if not percent:
+            raise ValueError("a wave of 0% reaches no host; leave it out")
+        return WaveShare(percent=percent)
+    if not _check_count(raw):
+        raise ValueError("a wave of 0 reaches no host; leave it out")
+    return WaveShare(count=raw)
+
+
+def wave_targets(shares: Iterable[WaveShare], hosts: int) -> tuple[int, ...]:
+    """
+    Return the cumulative number of hosts at the end of each wave.
+
+    Entries that add no host vanish; the last target is all hosts. No hosts
+    give no waves.
+    """
+    targets: list[int] = []
+    reached = 0
+    for target in [*(share.resolve(hosts) for share in shares), hosts]:
+        if target > reached:
+            targets.append(target)
+            reached = target
+    return tuple(targets)

@@ -1,0 +1,256 @@
+"""
+The port: all that a runner may know, and what it answers.
+
+A runner carries out and never decides. It connects to a target, runs
+collectors, and runs a fix for which it was handed a permit. Foreign exceptions
+do not cross the port: `Unreachable` and `Refused` do, and values.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+__all__ = [
+    "Captured",
+    "CollectJob",
+    "Collected",
+    "CollectorEnding",
+    "CollectorOutput",
+    "Endpoint",
+    "FixEnding",
+    "FixJob",
+    "FixResult",
+    "Permit",
+    "Runner",
+    "Session",
+    "Target",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """
+    How one host is reached, as the inventory says it; None leaves it to ssh_config.
+
+    `password` is a reference (`env:NAME`, `file:PATH`). A target with `barred`
+    is refused with that reason before any contact.
+    """
+
+    name: str
+    address: str | None = None
+    port: int | None = None
+    user: str | None = None
+    identity_file: str | None = None
+    password: str | None = None
+    known_hosts: str | None = None
+    barred: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Endpoint:
+    """Where a target really leads: the resolved address (or 'local'), port and user."""
+
+    address: str
+    port: int
+    user: str
+
+    def __str__(self) -> str:
+        return self.address if not self.port else f"{self.user}@{self.address}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Captured:
+    """One output stream: its head and tail as bytes, and size and SHA-256 of all of it."""
+
+    head: bytes
+    tail: bytes
+    size: int
+    sha256: str
+
+    @property
+    def complete(self) -> bool:
+        """Whether head and tail together are all there was."""
+        return len(self.head) + len(self.tail) == self.size
+
+    @property
+    def kept(self) -> bytes:
+        """Head and tail, with a line that says what was left out between them."""
+        if self.complete:
+            return self.head + self.tail
+        left_out = self.size - len(self.head) - len(self.tail)
+        return self.head + f"\n… {left_out} bytes left out …\n".encode() + self.tail
+
+
+class CollectorEnding(StrEnum):
+    """How one collector's run ended; only `exited` says what its exit code means."""
+
+    EXITED = "exited"
+    TIMED_OUT = "timed_out"
+    LOST = "lost"
+    TOO_MUCH_OUTPUT = "too_much_output"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CollectJob:
+    """
+    One collector to run: its script, what it may read, and how long it may take.
+
+    `columns` maps each column to `text`, `number` or `boolean`; the shell function
+    `emit` types values by it. `environment` holds REMEDY_PARAM_* and the like.
+    """
+
+    signal: str
+    script: bytes
+    environment: Mapping[str, str]
+    columns: Mapping[str, str]
+    timeout_s: int
+    become_root: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CollectorOutput:
+    """What came back of one collector; `exit_code` is None unless it exited."""
+
+    ending: CollectorEnding
+    exit_code: int | None
+    stdout: Captured
+    stderr: Captured
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Collected:
+    """What came back of a payload of collectors, by signal; and the boot id, if it could be read."""
+
+    boot_id: str | None
+    outputs: Mapping[str, CollectorOutput]
+
+
+class _Seal:
+    """Only the gate holds the seal that makes a permit."""
+
+    __slots__ = ()
+
+
+_SEAL = _Seal()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Permit:
+    """
+    The gate's leave to start one script once on one host.
+
+    Only `remedy.gate` makes one (it holds the seal; a test searches the code for
+    others); a runner refuses a job that differs from its permit.
+
+    Raises:
+        TypeError: made without the gate's seal.
+    """
+
+    execution_id: str
+    host: str
+    script_sha256: str
+    seal: _Seal
+
+    def __post_init__(self) -> None:
+        """Refuse a permit that the gate did not make."""
+        if self.seal is not _SEAL:
+            raise TypeError("only the gate makes a permit")
+
+
+class FixEnding(StrEnum):
+    """
+    How the run of a fix ended, as far as the runner saw.
+
+    finished      the trailer was seen; exit_code is the script's
+    timed_out     the trailer was seen and says that the deadline ended the script
+    lost          it was sent, and its end was not seen
+    refused       the host's side said no before anything was interpreted
+    host_busy     another fix holds the host's lock; nothing was started
+    host_hold     the host's hold file exists; nothing was started
+    already_started  the marker of this execution exists; nothing was started now
+    """
+
+    FINISHED = "finished"
+    TIMED_OUT = "timed_out"
+    LOST = "lost"
+    REFUSED = "refused"
+    HOST_BUSY = "host_busy"
+    HOST_HOLD = "host_hold"
+    ALREADY_STARTED = "already_started"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FixJob:
+    """One fix to run: its script and digest, its values, its deadline in seconds on the host."""
+
+    execution_id: str
+    script: bytes
+    script_sha256: str
+    environment: Mapping[str, str]
+    timeout_s: int
+    become_root: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FixResult:
+    """What came back of a fix; `exit_code` is None unless it finished."""
+
+    ending: FixEnding
+    exit_code: int | None
+    stdout: Captured
+    stderr: Captured
+    reason: str = ""
+
+
+class Session(Protocol):
+    """
+    One connection to one host; used by one thread at a time.
+
+    No method returns later than the deadlines of its jobs and a fixed grace.
+    """
+
+    def collect(self, jobs: Sequence[CollectJob]) -> Collected:
+        """
+        Run collectors in one payload per privilege; one that hangs or fails spoils only itself.
+
+        Every job has an output in the answer; what was not seen is `lost`.
+
+        Raises:
+            Unreachable: the link is gone and no collector was heard.
+            Refused: the host cannot run the loader (no timeout, no digest tool, sudo says no).
+        """
+
+    def fix(self, permit: Permit, job: FixJob) -> FixResult:
+        """
+        Run one fix, once; a job that differs from its permit is an error of ours.
+
+        Raises:
+            Unreachable: the link was gone before the first byte was sent; nothing was started.
+        """
+
+    def close(self) -> None:
+        """End the connection; never raises, may be called twice."""
+
+
+class Runner(Protocol):
+    """Opens sessions over one transport; shared by all threads of a run."""
+
+    def endpoint(self, target: Target) -> Endpoint:
+        """
+        Say where a target leads, resolving names but contacting nobody.
+
+        Raises:
+            Unreachable: its name does not resolve.
+            Refused: it is barred, or its settings need what is not supported.
+        """
+
+    def connect(self, target: Target) -> Session:
+        """
+        Open a session with a verified host key.
+
+        Raises:
+            Unreachable: no connection, or it broke before it was ready.
+            Refused: host key, identity or settings said no; the message has the cure.
+        """

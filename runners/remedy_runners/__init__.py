@@ -1,0 +1,3 @@
+"""Runners: they carry out what remedy decided, over one transport each, behind `remedy.port`."""
+
+__all__: list[str] = []
