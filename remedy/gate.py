@@ -125,9 +125,11 @@ def incident_hold(
     `quarantined` when the last attempt is lost, or when the attempts with this
     script were ever used up inside one window since the last release (so time
     alone ends no quarantine); else `cooling_down` for limits.cooldown_s from the
-    last attempt. An attempt dated after now counts as made now.
+    last attempt. An attempt dated after now counts as made now; one that was
+    skipped by the host itself (its hold file, its lock) started nothing and does
+    not count.
     """
-    made = sorted(attempts, key=lambda attempt: attempt.at)
+    made = [attempt for attempt in attempts if attempt.outcome is not Outcome.SKIPPED]
     if not made:
         return None
     last = made[-1]

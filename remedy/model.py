@@ -466,7 +466,7 @@ def value_text(value: ParamValue | None) -> str:
             return ""
         case bool():
             return "true" if value else "false"
-        case float() | int():
+        case float():
             return number_text(value)
         case str():
             return value

@@ -24,11 +24,11 @@ def _visible(character: str) -> str:
 
 
 def untrusted(raw: bytes | str, *, keep_newlines: bool = False, characters_max: int = _SHOWN_CHARACTERS_MAX) -> str:
-    """
+    r"""
     Return text from a host with every control, format and bidi character made visible.
 
     The one way from a host's bytes to a person's eyes. Bytes are read as UTF-8;
-    what is none is shown as \\xNN. Newlines are kept only when asked for; what
+    what is none is shown as \xNN. Newlines are kept only when asked for; what
     exceeds characters_max is cut and the cut is said.
     """
     text = raw.decode("utf-8", errors="backslashreplace") if isinstance(raw, bytes) else raw

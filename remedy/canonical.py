@@ -1,0 +1,45 @@
+"""Canonical JSON and digests: the same value gives the same bytes, everywhere and always."""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from typing import Any
+
+__all__ = ["canonical_json", "digest_fields", "digest_text", "plain"]
+
+
+def canonical_json(value: Any) -> str:
+    """
+    Return the one text of a JSON value: sorted keys, no blanks, no NaN, UTF-8 as it is.
+
+    Raises:
+        ValueError: NaN or infinity inside.
+
+    Source: RFC 8785; equal to it for text, booleans, null, containers and
+    integers below 2**53 (other numbers are written as Python's shortest repr).
+    """
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def digest_text(text: str) -> str:
+    """Return the SHA-256 of a text's UTF-8 bytes in hexadecimal."""
+    return hashlib.sha256(text.encode("utf-8", errors="surrogatepass")).hexdigest()
+
+
+def digest_fields(fields: Iterable[str]) -> str:
+    """Return the SHA-256 over length-prefixed fields (`5:hello`), so that no two lists share one."""
+    digest = hashlib.sha256()
+    for field in fields:
+        raw = field.encode("utf-8", errors="surrogatepass")
+        digest.update(b"%d:" % len(raw))
+        digest.update(raw)
+    return digest.hexdigest()
+
+
+def plain(value: Any) -> Any:
+    """Return a value for JSON: whole numbers below 2**53 without a point, tuples as lists."""
+    if isinstance(value, float) and value == int(value) and abs(value) < 2**53:
+        return int(value)
+    if isinstance(value, tuple):
+        return [plain(item) for item in value]
+    return value

@@ -1,0 +1,451 @@
+"""
+A rollout: what comes next, and when it must stop.
+
+`Rollout.on(event)` answers with effects and does nothing itself: no clock, no
+disk, no network, no threads. A run is replayed from its events. Limits count
+distinct hosts; a host is bad if one of its executions is.
+"""
+
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import assert_never
+
+from remedy.canonical import digest_fields
+from remedy.limits import WaveShare
+from remedy.model import Outcome, OutcomeClass, Skip
+
+__all__ = [
+    "Begin",
+    "Effect",
+    "Event",
+    "ExecutionEnded",
+    "Finished",
+    "Halted",
+    "HaltedBy",
+    "HostEnded",
+    "HostsRead",
+    "ReadAgain",
+    "Rollout",
+    "RolloutSpec",
+    "SkipHost",
+    "Soak",
+    "SoakEnded",
+    "StartHost",
+    "StopAsked",
+    "WaveEnded",
+    "WaveStarted",
+    "planned_waves",
+    "rollout_order",
+]
+
+
+def rollout_order(rule: str, hosts: Iterable[str], seed: str = "") -> tuple[str, ...]:
+    """
+    Return hosts in the order of SHA-256 over the length-prefixed (seed,) rule and host name.
+
+    A reviewer can recompute it; nobody can choose it by naming order.
+    """
+    prefix = (seed, rule) if seed else (rule,)
+    return tuple(sorted(hosts, key=lambda host: (digest_fields((*prefix, host)), host)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RolloutSpec:
+    """
+    What a rollout needs to know: hosts in order, their platforms, resolved limits.
+
+    max_bad and max_unreachable are counts of distinct hosts; strictly more halts.
+    """
+
+    rule: str
+    order: tuple[str, ...]
+    platforms: Mapping[str, str]
+    shares: tuple[WaveShare, ...]
+    soak_s: int
+    concurrency: int
+    max_bad: int
+    max_unreachable: int
+
+
+class HaltedBy(StrEnum):
+    """What halted a rollout; only max_bad and a relapse open the rule's breaker."""
+
+    MAX_BAD = "max_bad"
+    MAX_UNREACHABLE = "max_unreachable"
+    NO_GOOD_OUTCOME = "no_good_outcome"
+    STOP = "stop"
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """The rollout may begin."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionEnded:
+    """One execution on a host ended; its host may have more to come."""
+
+    host: str
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class HostEnded:
+    """All executions of a host have their outcome; `healed` when there was nothing left to mend."""
+
+    host: str
+    healed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SoakEnded:
+    """The soak after a wave is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class HostsRead:
+    """The wave's hosts were read again: those that match again, and those that could not be read."""
+
+    relapsed: frozenset[str]
+    unread: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class StopAsked:
+    """Somebody or something outside stops the rollout; what runs is waited for."""
+
+    reason: str
+
+
+Event = Begin | ExecutionEnded | HostEnded | SoakEnded | HostsRead | StopAsked
+
+
+@dataclass(frozen=True, slots=True)
+class WaveStarted:
+    """A wave starts; `target` is the cumulative number of hosts when it is full."""
+
+    wave: int
+    target: int
+
+
+@dataclass(frozen=True, slots=True)
+class StartHost:
+    """Start the executions of this host now."""
+
+    host: str
+    wave: int
+
+
+@dataclass(frozen=True, slots=True)
+class WaveEnded:
+    """All hosts of a wave have ended."""
+
+    wave: int
+    good: int
+    bad: int
+    unreachable: int
+
+
+@dataclass(frozen=True, slots=True)
+class Soak:
+    """Wait that long, then say `SoakEnded`."""
+
+    seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReadAgain:
+    """Read these hosts again, then say `HostsRead`."""
+
+    hosts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Halted:
+    """No further host is started."""
+
+    by: HaltedBy
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SkipHost:
+    """This host's executions end as `skipped`."""
+
+    host: str
+    skip: Skip
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """Every host has ended or was skipped; nothing follows."""
+
+
+Effect = WaveStarted | StartHost | WaveEnded | Soak | ReadAgain | Halted | SkipHost | Finished
+
+
+def planned_waves(spec: RolloutSpec) -> tuple[tuple[str, ...], ...]:
+    """
+    Return the waves as they will be if no host is healed by itself meanwhile.
+
+    The first wave takes its share of each platform; the others fill up to their
+    cumulative share of all hosts, in order. Together they hold each host once.
+    """
+    waves: list[tuple[str, ...]] = []
+    places = _Places(spec)
+    share = 0
+    while places.left:
+        share += 1
+        taken = places.take(share, room=len(places.left))
+        if taken:
+            waves.append(tuple(taken))
+    return tuple(waves)
+
+
+class _Places:
+    """Which hosts are left, and how many places of the shares are filled already."""
+
+    __slots__ = ("_filled", "_quota", "_spec", "left")
+
+    def __init__(self, spec: RolloutSpec) -> None:
+        self._spec = spec
+        self._quota = _canary_quota(spec)
+        self._filled = dict.fromkeys(self._quota, 0)
+        self.left: dict[str, None] = dict.fromkeys(spec.order)
+
+    def target(self, share: int) -> int:
+        """Return how many places are filled when the wave of this share (from 1) is full."""
+        spec = self._spec
+        if share == 1:
+            return sum(self._quota.values())
+        return spec.shares[share - 1].resolve(len(spec.order)) if share <= len(spec.shares) else len(spec.order)
+
+    def take(self, share: int, *, room: int) -> list[str]:
+        """Take the hosts that the wave of this share has a place for now, at most `room`."""
+        taken = self._canaries(room) if share == 1 else self._next(self.target(share), room)
+        for host in taken:
+            del self.left[host]
+            self._filled[self._spec.platforms[host]] += 1
+        return taken
+
+    def give_back(self, host: str) -> None:
+        """Open the place of a host that was healed by itself."""
+        self._filled[self._spec.platforms[host]] -= 1
+
+    def _next(self, target: int, room: int) -> list[str]:
+        free = min(room, target - sum(self._filled.values()))
+        return list(itertools.islice(self.left, max(0, free)))
+
+    def _canaries(self, room: int) -> list[str]:
+        free = {platform: quota - self._filled[platform] for platform, quota in self._quota.items()}
+        taken: list[str] = []
+        for host in self.left:
+            if len(taken) >= room or not any(free.values()):
+                break
+            platform = self._spec.platforms[host]
+            if free[platform] > 0:
+                free[platform] -= 1
+                taken.append(host)
+        return taken
+
+
+def _canary_quota(spec: RolloutSpec) -> dict[str, int]:
+    """Return how many hosts of each platform the first wave takes."""
+    sizes: dict[str, int] = {}
+    for host in spec.order:
+        platform = spec.platforms[host]
+        sizes[platform] = sizes.get(platform, 0) + 1
+    if not spec.shares:
+        return sizes
+    return {platform: spec.shares[0].resolve(size) for platform, size in sizes.items()}
+
+
+@dataclass(slots=True, kw_only=True)
+class _Wave:
+    """What has happened in the wave that is under way."""
+
+    number: int
+    share: int
+    hosts: list[str] = field(default_factory=list)
+
+
+class Rollout:
+    """
+    One rule's rollout over its planned hosts; fed with events, answers with effects.
+
+    A healed host fills no wave: the next host in order takes its place. A wave
+    promotes only with a good outcome (the first wave: one of each platform),
+    read again after the soak where the outcome was `fixed`.
+    """
+
+    def __init__(self, spec: RolloutSpec) -> None:
+        self._spec = spec
+        self._places = _Places(spec)
+        self._running: set[str] = set()
+        self._bad: set[str] = set()
+        self._unreachable: set[str] = set()
+        self._good: dict[str, Outcome] = {}
+        self._wave = _Wave(number=0, share=0)
+        self._halted: Halted | None = None
+        self._finished = False
+
+    @property
+    def spec(self) -> RolloutSpec:
+        """What it was made from."""
+        return self._spec
+
+    @property
+    def halted(self) -> Halted | None:
+        """What halted it, or None; the gate refuses from this moment on."""
+        return self._halted
+
+    @property
+    def bad_hosts(self) -> frozenset[str]:
+        """The hosts that count as bad so far."""
+        return frozenset(self._bad)
+
+    def on(self, event: Event) -> tuple[Effect, ...]:
+        """
+        Take one event and return what must be done, in order.
+
+        After `Finished` every event gives no effect.
+        """
+        if self._finished:
+            return ()
+        match event:
+            case Begin():
+                return self._next_wave()
+            case ExecutionEnded(host=host, outcome=outcome):
+                self._count(host, outcome)
+                return self._brake()
+            case HostEnded(host=host, healed=healed):
+                return self._host_ended(host, healed=healed)
+            case SoakEnded():
+                return self._soaked()
+            case HostsRead(relapsed=relapsed, unread=unread):
+                return self._read_again(relapsed, unread)
+            case StopAsked(reason=reason):
+                return (*self._halt(HaltedBy.STOP, reason), *self._finish_if_idle())
+            case _:
+                assert_never(event)
+
+    def _count(self, host: str, outcome: Outcome) -> None:
+        match outcome.outcome_class:
+            case OutcomeClass.GOOD:
+                self._good[host] = outcome
+            case OutcomeClass.BAD:
+                self._bad.add(host)
+            case OutcomeClass.UNREACHABLE:
+                self._unreachable.add(host)
+            case OutcomeClass.SKIPPED:
+                return
+
+    def _brake(self) -> tuple[Effect, ...]:
+        """Halt when strictly more hosts than allowed are bad or unreachable."""
+        spec = self._spec
+        if len(self._bad) > spec.max_bad:
+            names = ", ".join(sorted(self._bad))
+            reason = f"{len(self._bad)} bad ({names}), more than max_bad {spec.max_bad}"
+            return self._halt(HaltedBy.MAX_BAD, reason)
+        if len(self._unreachable) > spec.max_unreachable:
+            reason = f"{len(self._unreachable)} unreachable, more than max_unreachable {spec.max_unreachable}"
+            return self._halt(HaltedBy.MAX_UNREACHABLE, reason)
+        return ()
+
+    def _halt(self, by: HaltedBy, reason: str) -> tuple[Effect, ...]:
+        if self._halted is not None:
+            return ()
+        self._halted = Halted(by, reason)
+        left = tuple(self._places.left)
+        self._places.left.clear()
+        skips = (SkipHost(host, Skip.HALTED, f"{by.value}: {reason}") for host in left)
+        return (self._halted, *skips)
+
+    def _finish_if_idle(self) -> tuple[Effect, ...]:
+        if self._running or self._places.left:
+            return ()
+        self._finished = True
+        return (Finished(),)
+
+    def _host_ended(self, host: str, *, healed: bool) -> tuple[Effect, ...]:
+        self._running.discard(host)
+        if healed:
+            self._places.give_back(host)
+        braked = self._brake()
+        if self._halted is not None:
+            return (*braked, *self._wave_end_if_idle(), *self._finish_if_idle())
+        return (*self._fill(), *self._promote_if_idle())
+
+    def _wave_end_if_idle(self) -> tuple[Effect, ...]:
+        return () if self._running else (self._wave_ended(),)
+
+    def _wave_ended(self) -> WaveEnded:
+        hosts = set(self._wave.hosts)
+        return WaveEnded(
+            self._wave.number,
+            good=len([host for host in hosts if host in self._good and host not in self._bad]),
+            bad=len(hosts & self._bad),
+            unreachable=len(hosts & self._unreachable),
+        )
+
+    def _next_wave(self) -> tuple[Effect, ...]:
+        """Start the next wave that takes a host; finish when none is left."""
+        if not self._places.left:
+            return self._finish_if_idle()
+        number, share = self._wave.number + 1, self._wave.share
+        while True:
+            share += 1
+            self._wave = _Wave(number=number, share=share)
+            started = self._fill()
+            if started:
+                return (WaveStarted(number, self._places.target(share)), *started)
+
+    def _fill(self) -> tuple[Effect, ...]:
+        """Start hosts of this wave as far as its share and the concurrency allow."""
+        taken = self._places.take(self._wave.share, room=self._spec.concurrency - len(self._running))
+        self._running.update(taken)
+        self._wave.hosts.extend(taken)
+        return tuple(StartHost(host, self._wave.number) for host in taken)
+
+    def _promote_if_idle(self) -> tuple[Effect, ...]:
+        if self._running:
+            return ()
+        if not self._places.left:
+            return (self._wave_ended(), *self._finish_if_idle())
+        without = self._platforms_without_good(self._confirmed())
+        if without:
+            return (self._wave_ended(), *self._halt_without_good(without), *self._finish_if_idle())
+        return (self._wave_ended(), Soak(self._spec.soak_s))
+
+    def _confirmed(self, unread: frozenset[str] = frozenset()) -> set[str]:
+        return {host for host in self._wave.hosts if host in self._good and host not in self._bad | unread}
+
+    def _platforms_without_good(self, confirmed: set[str]) -> tuple[str, ...]:
+        """Return what lacks a good outcome: platforms still to come (first wave), or the wave as a whole."""
+        if self._wave.number > 1:
+            return () if confirmed else ("any platform",)
+        good = {self._spec.platforms[host] for host in confirmed}
+        return tuple(sorted({self._spec.platforms[host] for host in self._places.left} - good))
+
+    def _halt_without_good(self, platforms: Sequence[str]) -> tuple[Effect, ...]:
+        reason = f"wave {self._wave.number} has no good outcome on {', '.join(platforms)}"
+        return self._halt(HaltedBy.NO_GOOD_OUTCOME, reason)
+
+    def _soaked(self) -> tuple[Effect, ...]:
+        if self._halted is not None:
+            return self._finish_if_idle()
+        fixed = tuple(host for host in self._wave.hosts if self._good.get(host) is Outcome.FIXED)
+        return (ReadAgain(fixed),) if fixed else self._next_wave()
+
+    def _read_again(self, relapsed: frozenset[str], unread: frozenset[str]) -> tuple[Effect, ...]:
+        self._bad |= relapsed
+        braked = self._brake()
+        if self._halted is None:
+            without = self._platforms_without_good(self._confirmed(unread))
+            braked = self._halt_without_good(without) if without else ()
+        if self._halted is not None:
+            return (*braked, *self._finish_if_idle())
+        return self._next_wave()
