@@ -17,6 +17,7 @@ DURATION_S_MAX = 366 * 86_400
 _COUNT_MAX = 10_000_000
 _UNITS_S = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _DURATION = re.compile(r"([0-9]{1,9})(s|m|h|d)")
+_COUNT = re.compile(r"[0-9]{1,9}")
 _PERCENT = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,4})?)%")
 
 
@@ -110,7 +111,7 @@ def parse_limit(raw: int | str | Sequence[int | str]) -> Limit:
         ValueError: another form; the message names the cure.
     """
     if isinstance(raw, str):
-        return Limit(count=_check_count(int(raw))) if raw.isdecimal() else Limit(percent=_parse_percent(raw))
+        return Limit(count=_check_count(int(raw))) if _COUNT.fullmatch(raw) else Limit(percent=_parse_percent(raw))
     if isinstance(raw, int):
         return Limit(count=_check_count(raw))
     if len(raw) == 2 and isinstance(raw[0], int) and isinstance(raw[1], str):

@@ -4,6 +4,7 @@ import difflib
 import math
 import unicodedata
 from collections.abc import Iterable
+from decimal import Decimal
 
 __all__ = ["duration_text", "nearest", "number_text", "one_line", "untrusted"]
 
@@ -70,22 +71,16 @@ def number_text(number: float) -> str:
         raise ValueError("a number must be finite")
     if number == int(number):
         return str(int(number))
-    text = repr(float(number))
-    return f"{number:.{_decimals(text)}f}" if "e" in text else text
-
-
-def _decimals(text: str) -> int:
-    mantissa, exponent = text.split("e")
-    digits = len(mantissa.partition(".")[2])
-    return max(0, digits - int(exponent))
+    return f"{Decimal(repr(float(number))):f}"  # Formatting the float itself rounds powers of two to a neighbour.
 
 
 def duration_text(seconds: float) -> str:
     """Return a span of time as people write it: 90 -> '1m30s', 0.25 -> '0.25s', 7200 -> '2h'."""
+    seconds = round(seconds, 2)
     if seconds < 0:
         return "-" + duration_text(-seconds)
     if seconds < 60:
-        return f"{number_text(round(seconds, 2))}s"
+        return f"{number_text(seconds)}s"
     left = round(seconds)
     parts = []
     for unit, size in (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)):

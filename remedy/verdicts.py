@@ -9,12 +9,27 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from remedy.model import Finding, Host, Platform, Reading, ReadingStatus, Row, Rule, Scope, Signal, Verdict
+from remedy.model import (
+    KEY_ROWS_MAX,
+    Finding,
+    Host,
+    Key,
+    Platform,
+    Reading,
+    ReadingStatus,
+    Row,
+    RowPromise,
+    Rule,
+    Scope,
+    Signal,
+    Verdict,
+)
 from remedy.readings import is_stale, row_key
 from remedy.text import duration_text
 
 __all__ = [
     "Judgement",
+    "KeyVerdict",
     "ReadingsByHost",
     "UnknownRow",
     "by_host",
@@ -24,6 +39,7 @@ __all__ = [
     "needed_signals",
     "only_fresh",
     "other_rows",
+    "verdict_of_key",
 ]
 
 ReadingsByHost = Mapping[str, Mapping[str, Reading]]
@@ -137,6 +153,40 @@ _VERDICTS: Mapping[bool | None, Verdict] = {
     False: Verdict.HEALTHY,
     None: Verdict.UNKNOWN,
 }
+
+
+@dataclass(frozen=True, slots=True)
+class KeyVerdict:
+    """What a fresh reading says of one row: its verdict, the row if there is one, and why."""
+
+    verdict: Verdict
+    row: Row | None
+    reason: str = ""
+    gone: bool = False
+
+
+def verdict_of_key(judgement: Judgement, reading: Reading | None, signal: Signal, key: Key) -> KeyVerdict:
+    """
+    Return what a judgement, made of this reading, says of the row with this key.
+
+    A row that is gone is healthy where rows may come and go (`rows: any`), else
+    unknown. More matching rows than KEY_ROWS_MAX are a broken sensor: unknown.
+    """
+    if len(judgement.findings) > KEY_ROWS_MAX:
+        return KeyVerdict(Verdict.UNKNOWN, None, f"{len(judgement.findings)} rows match: rather a broken sensor")
+    for finding in judgement.findings:
+        if finding.key == key:
+            return KeyVerdict(Verdict.MATCH, finding.row)
+    for unknown in judgement.unknown_rows:
+        if row_key(signal, unknown.row) == key:
+            return KeyVerdict(Verdict.UNKNOWN, unknown.row, "the row leaves the condition unknown")
+    if judgement.verdict is Verdict.NOT_APPLICABLE or reading is None or reading.status is not ReadingStatus.OK:
+        return KeyVerdict(Verdict.UNKNOWN, None, judgement.reason or "no reading")
+    row = next((row for row in reading.rows if row_key(signal, row) == key), None)
+    if row is not None:
+        return KeyVerdict(Verdict.HEALTHY, row)
+    verdict = Verdict.HEALTHY if signal.rows is RowPromise.ANY else Verdict.UNKNOWN
+    return KeyVerdict(verdict, None, "the row is gone", gone=True)
 
 
 def judge(scopes: Iterable[Scope], readings: ReadingsByHost, signals: Mapping[str, Signal]) -> Iterator[Judgement]:

@@ -1,0 +1,408 @@
+"""The commands: their arguments and help; each imports what it needs only when it runs."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from remedy.cli.composition import Options
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    name="remedy",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    help="""Find machines that are about to annoy the people who use them, and fix them before anyone calls.
+
+\b
+  remedy scan                          judge this machine with the starter rules; reads only
+  remedy init rules-repo               make a rules repository that works as it is
+  remedy apply --dry-run               show what would run where, and what is held back and why
+  remedy apply -r low-disk -l web-3    one fix on one host: plan, question, fix, proof
+  remedy demo                          twelve real hosts on loopback, with planted trouble
+
+Exit codes: 0 done, 1 could not run, 2 fixes pending (--detailed-exitcode), 3 bad, 4 incomplete,
+5 halted or blocked by a limit, 6 a name matched nothing, 130 interrupted.
+""",
+)
+
+_Rules = Annotated[
+    str | None,
+    typer.Option("--rules", "-R", metavar="DIR", help="Folder of rules (else REMEDY_RULES, remedy.yaml, ./rules)."),
+]
+_Inventory = Annotated[
+    str | None,
+    typer.Option(
+        "--inventory",
+        "-i",
+        metavar="FILE",
+        help="Ansible YAML, `ansible-inventory --list` JSON, a list of hosts, `-` for standard input, or `a,b,`.",
+    ),
+]
+_Limit = Annotated[
+    str | None,
+    typer.Option("--limit", "-l", metavar="PATTERN", help="Only these hosts: names, groups, globs, `:&`, `:!`, @file."),
+]
+_Rule = Annotated[
+    list[str] | None, typer.Option("--rule", "-r", metavar="RULE", help="Only this rule (may be repeated).")
+]
+_Tag = Annotated[
+    list[str] | None, typer.Option("--tag", metavar="TAG", help="Only rules with this tag (may be repeated).")
+]
+_State = Annotated[
+    str | None,
+    typer.Option(
+        "--state", metavar="DIR", help="State directory (else REMEDY_STATE, remedy.yaml, /var/lib/remedy, XDG)."
+    ),
+]
+_SSHConfig = Annotated[
+    str | None, typer.Option("--ssh-config", metavar="FILE", help="Instead of ~/.ssh/config and /etc/ssh/ssh_config.")
+]
+_Output = Annotated[
+    str, typer.Option("--output", "-o", metavar="text|json", help="Form of the result on standard output.")
+]
+_MaxUnseen = Annotated[
+    str, typer.Option("--max-unseen", metavar="N|P%", help="How many hosts that were not seen still count as complete.")
+]
+_Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; it stands in the audit log.")]
+
+
+def _options(
+    *,
+    rules: str | None = None,
+    inventory: str | None = None,
+    limit: str | None = None,
+    rule: list[str] | None = None,
+    tag: list[str] | None = None,
+    state: str | None = None,
+    ssh_config: str | None = None,
+    output: str = "text",
+) -> "Options":
+    from remedy.cli.composition import Options
+    from remedy.errors import UsageError
+
+    if output not in ("text", "json"):
+        raise UsageError(f"--output {output}: text or json")
+    return Options(
+        rules=rules,
+        inventory=inventory,
+        limit=limit,
+        rule=tuple(rule or ()),
+        tag=tuple(tag or ()),
+        state=state,
+        ssh_config=ssh_config,
+        output=output,
+    )
+
+
+def _show_version(value: bool) -> None:
+    if value:
+        from remedy import __version__
+
+        typer.echo(f"remedy {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and end.")
+    ] = False,
+) -> None:
+    """Nothing: the callback only carries --version."""
+
+
+@app.command()
+def init(
+    directory: Annotated[str, typer.Argument(metavar="DIR", help="A folder that does not exist yet, or is empty.")],
+) -> int:
+    """
+    Make a rules repository that works as it is.
+
+    The starter rules are copied with `mode: observe`; each says which line to change when you want it to fix.
+
+    \b
+      remedy init rules-repo && cd rules-repo && remedy validate && remedy scan
+    """
+    from remedy.cli.commands.init import run_init
+
+    return run_init(directory)
+
+
+@app.command()
+def validate(
+    paths: Annotated[list[str] | None, typer.Argument(metavar="[DIR]...", help="Folders of rules.")] = None,
+    rules: _Rules = None,
+    inventory: _Inventory = None,
+    output: _Output = "text",
+) -> int:
+    """
+    Check rules, signals and (when one is named) the inventory; every problem at once, with file:line:column.
+
+    \b
+      remedy validate
+      remedy validate -R rules -i inventory.yaml
+    """
+    from remedy.cli.commands.validate import run_validate
+
+    return run_validate(_options(rules=rules, inventory=inventory, output=output), paths or [])
+
+
+@app.command()
+def inventory(
+    inventory: _Inventory = None,
+    rules: _Rules = None,
+    limit: _Limit = None,
+    output: _Output = "text",
+) -> int:
+    """
+    Show the hosts as remedy understands them: platform, way in, groups.
+
+    \b
+      remedy inventory -i hosts.yaml -l 'web:!web-3'
+      ansible-inventory --list | remedy inventory -i -
+    """
+    from remedy.cli.commands.inventory import run_inventory
+
+    return run_inventory(_options(rules=rules, inventory=inventory, limit=limit, output=output))
+
+
+@app.command()
+def scan(
+    rules: _Rules = None,
+    inventory: _Inventory = None,
+    limit: _Limit = None,
+    rule: _Rule = None,
+    tag: _Tag = None,
+    state: _State = None,
+    ssh_config: _SSHConfig = None,
+    output: _Output = "text",
+    save: Annotated[str | None, typer.Option("--save", metavar="FILE", help="Keep the readings as JSON Lines.")] = None,
+    max_unseen: _MaxUnseen = "0",
+) -> int:
+    """
+    Collect signals and judge them; changes nothing on any host.
+
+    Without rules and inventory it judges this machine with the starter rules.
+
+    \b
+      remedy scan
+      remedy scan -l web --save readings.jsonl
+      remedy scan -i localhost, -r low-disk -o json
+    """
+    from remedy.cli.commands.scan import run_scan
+
+    options = _options(
+        rules=rules,
+        inventory=inventory,
+        limit=limit,
+        rule=rule,
+        tag=tag,
+        state=state,
+        ssh_config=ssh_config,
+        output=output,
+    )
+    return run_scan(options, save=save, max_unseen=max_unseen)
+
+
+@app.command()
+def apply(
+    rules: _Rules = None,
+    inventory: _Inventory = None,
+    limit: _Limit = None,
+    rule: _Rule = None,
+    tag: _Tag = None,
+    state: _State = None,
+    ssh_config: _SSHConfig = None,
+    output: _Output = "text",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only show the plan; nothing that can send a fix is built.")
+    ] = False,
+    readings: Annotated[
+        str | None,
+        typer.Option("--readings", metavar="FILE", help="Judge these readings and contact nobody (with --dry-run)."),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; needed where there is no terminal.")] = False,
+    accept_matched: Annotated[
+        int | None,
+        typer.Option(
+            "--accept-matched",
+            metavar="N",
+            min=1,
+            help="Let the fuse of exactly one -r RULE through for up to N hosts.",
+        ),
+    ] = None,
+    max_unseen: _MaxUnseen = "0",
+    detailed_exitcode: Annotated[
+        bool, typer.Option("--detailed-exitcode", help="In a dry run: 2 when fixes are pending.")
+    ] = False,
+) -> int:
+    """
+    Find trouble, show the plan, ask, fix in waves, verify, and leave evidence.
+
+    \b
+      remedy apply --dry-run
+      remedy apply -r low-disk -l web-3
+      remedy apply --yes -o json
+      remedy apply --dry-run --readings readings.jsonl --detailed-exitcode
+    """
+    from remedy.cli.commands.apply import ApplyFlags, run_apply
+
+    options = _options(
+        rules=rules,
+        inventory=inventory,
+        limit=limit,
+        rule=rule,
+        tag=tag,
+        state=state,
+        ssh_config=ssh_config,
+        output=output,
+    )
+    flags = ApplyFlags(
+        dry_run=dry_run,
+        readings=readings,
+        yes=yes,
+        accept_matched=accept_matched,
+        max_unseen=max_unseen,
+        detailed_exitcode=detailed_exitcode,
+    )
+    return run_apply(options, flags)
+
+
+@app.command()
+def why(
+    host: Annotated[str, typer.Argument(metavar="HOST", help="One host of the inventory.")],
+    rule: Annotated[str | None, typer.Argument(metavar="[RULE]", help="One rule; else all.")] = None,
+    rules: _Rules = None,
+    inventory: _Inventory = None,
+    state: _State = None,
+    ssh_config: _SSHConfig = None,
+    output: _Output = "text",
+) -> int:
+    """
+    Explain what the rules say of one host now, condition by condition.
+
+    \b
+      remedy why web-3
+      remedy why web-3 low-disk
+    """
+    from remedy.cli.commands.why import run_why
+
+    options = _options(
+        rules=rules,
+        inventory=inventory,
+        limit=host,
+        rule=[rule] if rule is not None else None,
+        state=state,
+        ssh_config=ssh_config,
+        output=output,
+    )
+    return run_why(options, host)
+
+
+@app.command()
+def runs(
+    run: Annotated[
+        str | None, typer.Argument(metavar="[RUN]", help="A run id; else the newest runs are listed.")
+    ] = None,
+    state: _State = None,
+    most: Annotated[int, typer.Option("--most", metavar="N", min=1, max=10_000, help="How many runs to list.")] = 20,
+    output: _Output = "text",
+) -> int:
+    """
+    List the newest runs, or show one with every execution.
+
+    \b
+      remedy runs
+      remedy runs 20261122T084500Z-1a2b
+    """
+    from remedy.cli.commands.runs import run_runs
+
+    return run_runs(_options(state=state, output=output), run, most=most)
+
+
+@app.command()
+def release(
+    rule: Annotated[str, typer.Argument(metavar="RULE", help="The rule that is paused or quarantined.")],
+    reason: _Reason,
+    limit: Annotated[
+        str | None, typer.Option("--limit", "-l", metavar="HOST", help="One host: end its quarantine.")
+    ] = None,
+    state: _State = None,
+) -> int:
+    """
+    End the quarantine of a rule on a host, or (without -l) close the rule's breaker.
+
+    \b
+      remedy release low-disk -l web-3 --reason "disk replaced"
+      remedy release low-disk --reason "script repaired in 1a2b3c4"
+    """
+    from remedy.cli.commands.brakes import run_release
+
+    return run_release(_options(limit=limit, state=state), rule, reason)
+
+
+@app.command()
+def stop(
+    reason: Annotated[str, typer.Argument(metavar="REASON", help="Why; shown to everybody until `remedy start`.")],
+    state: _State = None,
+) -> int:
+    """
+    Stop everything: no run starts anything any more until `remedy start`.
+
+    \b
+      remedy stop "storage migration"
+    """
+    from remedy.cli.commands.brakes import run_stop
+
+    return run_stop(_options(state=state), reason)
+
+
+@app.command()
+def start(state: _State = None) -> int:
+    """
+    Lift a stop.
+
+    \b
+      remedy start
+    """
+    from remedy.cli.commands.brakes import run_start
+
+    return run_start(_options(state=state))
+
+
+_audit = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="The audit log: what happened, for people.")
+app.add_typer(_audit, name="audit")
+
+
+@_audit.command("verify")
+def audit_verify(state: _State = None, output: _Output = "text") -> int:
+    """
+    Check every audit file: chain, form, and the heads that were recorded.
+
+    What was cut after the last recorded head cannot be detected.
+
+    \b
+      remedy audit verify
+    """
+    from remedy.cli.commands.audit import run_audit_verify
+
+    return run_audit_verify(_options(state=state, output=output))
+
+
+@app.command()
+def demo(
+    keep: Annotated[bool, typer.Option("--keep", help="Leave the temporary directory for a look afterwards.")] = False,
+) -> int:
+    """
+    Show the main job on twelve real hosts on loopback, with planted trouble; needs root and OpenSSH.
+
+    \b
+      sudo remedy demo
+    """
+    from remedy.demo.story import run_demo
+
+    return run_demo(keep=keep)

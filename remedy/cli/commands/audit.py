@@ -1,0 +1,41 @@
+"""`remedy audit verify`: is the evidence whole?"""
+
+from remedy.cli.caller import caller_now
+from remedy.cli.composition import Options, find_state_directory, read_config
+from remedy.cli.console import Talk
+from remedy.errors import StateError
+from remedy.state.audit_verify import verify
+from remedy.summary import ExitCode
+
+__all__ = ["run_audit_verify"]
+
+
+def run_audit_verify(options: Options) -> int:
+    """Check all files; return 0 when they are whole, 3 when something is wrong."""
+    caller = caller_now()
+    state, named_by = find_state_directory(options, caller, read_config(options, caller))
+    talk = Talk(as_json=options.output == "json")
+    talk.say(f"state {state.path} ({named_by})")
+    if not state.audit.is_dir():
+        raise StateError(f"there is no audit log in {state.path}; name the state directory with --state DIR")
+    report = verify(state.audit)
+    if talk.as_json:
+        talk.result_json(
+            {
+                "audit": 1,
+                "intact": report.intact,
+                "findings": [str(finding) for finding in report.findings],
+                "files": [
+                    {"run": file.run_id, "records": file.records, "status": file.status.value, "head": file.head}
+                    for file in report.files
+                ],
+            }
+        )
+    else:
+        talk.result([str(finding) for finding in report.findings])
+        odd = [f"{file.run_id}: {file.status.value}" for file in report.files if file.status.value != "ended"]
+        talk.result(odd)
+        records = sum(file.records for file in report.files)
+        word = "whole" if report.intact else "NOT whole"
+        talk.result([f"audit log {word}: {len(report.files)} files, {records} records"])
+    return int(ExitCode.DONE if report.intact else ExitCode.BAD)

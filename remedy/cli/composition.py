@@ -1,0 +1,168 @@
+"""The composition root: flags, environment and files become what a command works with."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from remedy.cli.caller import Caller, utc_now
+from remedy.cli.console import Talk
+from remedy.cli.revision import git_revision
+from remedy.errors import UsageError
+from remedy.limits import Limit, parse_limit
+from remedy.load.config import Config, load_config
+from remedy.load.inventory import Inventory, load_inventory
+from remedy.load.repository import Repository, load_repository, starter_rules
+from remedy.model import Params, Transport
+from remedy.port import Runner
+from remedy.run.scopes import Selection, choose_rules, choose_scopes
+from remedy.state.directory import StateDirectory, find_state
+
+__all__ = ["Loaded", "Options", "find_state_directory", "load", "load_rules", "make_runners", "parse_max_unseen"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """The flags that several commands share, as they were given."""
+
+    rules: str | None = None
+    inventory: str | None = None
+    limit: str | None = None
+    rule: Sequence[str] = ()
+    tag: Sequence[str] = ()
+    state: str | None = None
+    ssh_config: str | None = None
+    output: str = "text"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """Rules, inventory and selection, where state lies, and the header that names them all."""
+
+    repository: Repository
+    inventory: Inventory
+    selection: Selection
+    state: StateDirectory
+    header: tuple[str, ...]
+    facts: Mapping[str, str]
+
+
+def parse_max_unseen(text: str) -> Limit:
+    """
+    Return the limit of --max-unseen.
+
+    Raises:
+        UsageError: it is no limit.
+    """
+    try:
+        return parse_limit(text)
+    except ValueError as exc:
+        raise UsageError(f"--max-unseen: {exc}") from None
+
+
+def find_state_directory(options: Options, caller: Caller, config: Config) -> tuple[StateDirectory, str]:
+    """Return the state directory that is meant, and what named it."""
+    place = find_state(options.state, caller.environment, config.state, caller.home)
+    return StateDirectory(place.path), place.named_by
+
+
+def read_config(options: Options, caller: Caller) -> Config:
+    """Return what flags, environment and remedy.yaml name."""
+    return load_config(
+        caller.directory,
+        rules_flag=options.rules,
+        inventory_flag=options.inventory,
+        state_flag=options.state,
+        environment=caller.environment,
+    )
+
+
+def load_rules(config: Config, *, guess: bool) -> tuple[Repository, str]:
+    """
+    Return the rules, and the header's words for where they are from.
+
+    Raises:
+        UsageError: no rules are named, and the command does not guess.
+        FilesError: problems in the rules.
+    """
+    if config.rules is None:
+        if not guess:
+            raise UsageError(
+                "no rules are named; give --rules DIR, write remedy.yaml, or make a repository with `remedy init DIR`"
+            )
+        folder = starter_rules()
+        return load_repository(folder, today=utc_now().date()), "the starter rules (none are named)"
+    if not config.rules.is_dir():
+        raise UsageError(f"{config.rules} ({config.rules_named_by}) is no folder of rules")
+    revision = git_revision(config.rules)
+    repository = load_repository(config.rules, today=utc_now().date())
+    return repository, f"{config.rules} ({config.rules_named_by}{f', git {revision}' if revision else ''})"
+
+
+def _param_types(repository: Repository) -> dict[str, Params]:
+    types = {name: rule.params for name, rule in repository.rules.items()}
+    return {**types, **{name: signal.params for name, signal in repository.signals.items()}}
+
+
+def load_hosts(config: Config, repository: Repository, *, guess: bool) -> tuple[Inventory, str]:
+    """
+    Return the inventory, and the header's words for where it is from.
+
+    Raises:
+        UsageError: no inventory is named, and the command does not guess.
+        FilesError: problems in the inventory.
+    """
+    if config.inventory is None:
+        if not guess:
+            raise UsageError("no inventory is named; give -i FILE, or -i localhost, for this machine")
+        return load_inventory("localhost,", stdin_text=None, types=_param_types(repository)), "this machine, read only"
+    stdin_text = sys.stdin.read() if config.inventory == "-" else None
+    inventory = load_inventory(config.inventory, stdin_text=stdin_text, types=_param_types(repository))
+    where = "standard input" if config.inventory == "-" else config.inventory
+    revision = git_revision(Path(config.inventory).parent) if Path(config.inventory).exists() else ""
+    return inventory, f"{where} ({config.inventory_named_by}{f', git {revision}' if revision else ''})"
+
+
+def load(options: Options, caller: Caller, talk: Talk, *, guess: bool) -> Loaded:
+    """
+    Load everything a command that judges needs, say the warnings, and return it.
+
+    `guess` lets the starter rules and this machine stand in where nothing is named.
+
+    Raises:
+        RemedyError: as the parts raise; nobody has been contacted.
+    """
+    config = read_config(options, caller)
+    repository, rules_from = load_rules(config, guess=guess)
+    rules = choose_rules(repository.rules, names=options.rule, tags=options.tag)
+    inventory, inventory_from = load_hosts(config, repository, guess=guess)
+    selection = choose_scopes(rules, inventory, limit=options.limit)
+    state, state_from = find_state_directory(options, caller, config)
+    for warning in (*repository.warnings, *inventory.warnings):
+        talk.say(f"warning: {warning}")
+    for name in selection.empty:
+        talk.say(f"rule {name} looks at none of the selected hosts")
+    header = (
+        f"rules      {rules_from}",
+        f"inventory  {inventory_from}: {len(selection.hosts)} of {len(inventory.hosts)} hosts selected",
+        f"state      {state.path} ({state_from})",
+        f"stop file  {state.stop}  (remedy stop REASON / remedy start)",
+    )
+    facts = {"rules": rules_from, "inventory": inventory_from, "state": str(state.path)}
+    return Loaded(
+        repository=repository, inventory=inventory, selection=selection, state=state, header=header, facts=facts
+    )
+
+
+def make_runners(options: Options, caller: Caller) -> Mapping[Transport, Runner]:
+    """Return the runners by transport; paramiko is imported only here, when hosts will be contacted."""
+    from remedy_runners.local import LocalRunner
+    from remedy_runners.ssh import SSHRunner
+
+    ssh = SSHRunner(
+        home=caller.home,
+        user=caller.user,
+        environment=caller.environment,
+        ssh_config_files=[Path(options.ssh_config)] if options.ssh_config else None,
+    )
+    return {Transport.LOCAL: LocalRunner(user=caller.user), Transport.SSH: ssh}

@@ -1,0 +1,62 @@
+"""`main`: runs the command, says errors in one message, and ends with the right exit code."""
+
+import os
+import sys
+from typing import NoReturn
+
+__all__ = ["main"]
+
+_USAGE = 1
+_INTERRUPTED = 130
+
+
+def main() -> NoReturn:
+    """Run remedy with the arguments of the process."""
+    sys.exit(_flushed(_run(sys.argv[1:])))
+
+
+def _run(arguments: list[str]) -> int:
+    from remedy.cli.app import app
+    from remedy.errors import RemedyError
+
+    try:
+        code = app(args=arguments, prog_name="remedy", standalone_mode=False)
+        return code if isinstance(code, int) else 0
+    except RemedyError as exc:
+        _say(f"remedy: {exc}")
+        return exc.exit_code
+    except KeyboardInterrupt:
+        _say("remedy: interrupted")
+        return _INTERRUPTED
+    except BrokenPipeError:
+        return 0
+    except Exception as exc:  # noqa: BLE001 - the last boundary: a bug gets a traceback in the log and a short message.
+        shown = getattr(exc, "show", None)
+        if callable(shown) and hasattr(exc, "exit_code"):
+            shown()
+            return _USAGE
+        return _say_bug(exc)
+
+
+def _say(text: str) -> None:
+    try:
+        sys.stderr.write(f"{text}\n")
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+
+
+def _say_bug(exc: Exception) -> int:
+    from remedy.cli.log import write_traceback
+
+    where = write_traceback(exc)
+    _say(f"remedy: internal error: {type(exc).__name__}: {exc}; this is a bug of ours; {where}")
+    return _USAGE
+
+
+def _flushed(code: int) -> int:
+    """Flush what is left; a reader that is gone (`| head`) is no error of ours."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return code

@@ -1,0 +1,58 @@
+"""Ctrl-C: once means start nothing new and report, twice means end now."""
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+__all__ = ["Stopping", "stopping"]
+
+_INTERRUPTED = 130
+
+
+class Stopping:
+    """Knows whether somebody asked to stop."""
+
+    def __init__(self) -> None:
+        self._asked = threading.Event()
+
+    def asked(self) -> bool:
+        """Say whether a stop was asked for."""
+        return self._asked.is_set()
+
+    def ask(self) -> None:
+        """Ask to stop: nothing new is started, what runs is waited for."""
+        self._asked.set()
+
+    def wait(self, seconds: float) -> None:
+        """Wait that long, or until a stop is asked for."""
+        self._asked.wait(seconds)
+
+
+@contextmanager
+def stopping(say: Callable[[str], None]) -> Iterator[Stopping]:
+    """
+    Within the block SIGINT, SIGTERM and SIGHUP ask to stop; a second one ends the process with 130.
+
+    What is under way on a host then is `lost` for the next run, until it is reconciled.
+    """
+    state = Stopping()
+
+    def on_signal(_number: int, _frame: FrameType | None) -> None:
+        if state.asked():
+            sys.stderr.write("\nremedy: ended at once; what was under way will be called lost\n")
+            sys.stderr.flush()
+            os._exit(_INTERRUPTED)
+        state.ask()
+        say("stopping: nothing new is started, what runs is waited for (again: end at once)")
+
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = [signal.signal(number, on_signal) for number in numbers]
+    try:
+        yield state
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)

@@ -1,0 +1,99 @@
+"""The plan as people review it: what will run where, how far it may go, and what is held and why."""
+
+from collections.abc import Sequence
+
+from rich.console import RenderableType
+
+from remedy.model import Execution, VerifyLater, VerifyUntil, key_text
+from remedy.plan import HeldFinding, Plan, RulePlan
+from remedy.readings import time_text
+from remedy.render.tables import line, styled, table
+from remedy.render.words import held_text, merged, names_text, params_text, row_text
+from remedy.text import duration_text
+
+__all__ = ["held_lines", "plan_text"]
+
+_DIGEST_SHOWN = 12
+
+
+def plan_text(plan: Plan, *, named: Sequence[str]) -> list[RenderableType]:
+    """
+    Return the plan for review; holds that people decided are folded to a line unless the host was named.
+
+    Every execution is listed.
+    """
+    shown: list[RenderableType] = []
+    for rule_plan in plan.rules:
+        if rule_plan.executions or rule_plan.fuse:
+            shown.extend(_rule_lines(rule_plan))
+    shown.extend(held_lines(plan.held, named=named))
+    shown.extend(line(styled(host, "title"), f"is busy: {reason}") for host, reason in plan.busy.items())
+    hosts = len(plan.hosts)
+    count = len(plan.executions)
+    until = time_text(plan.expires_at.replace(microsecond=0))
+    shown.append(line(f"plan {plan.digest[:_DIGEST_SHOWN]}: {count} executions on {hosts} hosts; expires {until}"))
+    return shown
+
+
+def _rule_lines(rule_plan: RulePlan) -> list[RenderableType]:
+    rule = rule_plan.rule
+    lines: list[RenderableType] = [line(styled(rule.name, "title"), f" {rule.title}  (risk {rule.risk.value})")]
+    if rule_plan.fuse:
+        lines.append(line(styled("  blocked by the fuse:", "halted"), rule_plan.fuse))
+    lines.append(line(f"  {_limits_text(rule_plan)}"))
+    waves = rule_plan.wave_numbers()
+    rows = [_execution_row(execution, waves[execution.host]) for execution in rule_plan.executions]
+    if rows:
+        lines.append(table(("  wave", "host", "row", "script", "params"), rows))
+    lines.append(line(f"  {_verify_text(rule.verify)}"))
+    return lines
+
+
+def _execution_row(execution: Execution, wave: int) -> tuple[str, ...]:
+    rows = f"{key_text(execution.key)}  {row_text(execution.row, without=execution.key)}".strip()
+    root = " as root" if execution.become_root else ""
+    limit = duration_text(execution.timeout_s)
+    script = f"{execution.script}@{execution.script_sha256[:_DIGEST_SHOWN]}{root}, {limit}"
+    return (f"  {wave}", execution.host, rows, script, params_text(execution.params))
+
+
+def _limits_text(rule_plan: RulePlan) -> str:
+    spec = rule_plan.spec
+    parts = [
+        f"{rule_plan.matched} of {rule_plan.judged} judged hosts match (at most {rule_plan.matched_max})",
+        f"waves {'+'.join(str(len(wave)) for wave in rule_plan.waves)}" if rule_plan.waves else "no waves",
+        f"soak {duration_text(spec.soak_s)}",
+        f"{spec.concurrency} at once",
+        f"halts at more than {spec.max_bad} bad or {spec.max_unreachable} unreachable",
+        f"worst case {rule_plan.worst_case} bad hosts",
+    ]
+    return "; ".join(parts)
+
+
+def _verify_text(verify: VerifyLater | VerifyUntil) -> str:
+    if isinstance(verify, VerifyLater):
+        return "verified later: the next scan decides"
+    return (
+        f"verified by reading again after {duration_text(verify.settle_s)}, "
+        f"until {verify.until.text}, within {duration_text(verify.within_s)}"
+    )
+
+
+def held_lines(held: Sequence[HeldFinding], *, named: Sequence[str]) -> list[RenderableType]:
+    """Return every hold with what it holds, why, until when, and what lifts it; equal ones merged over hosts."""
+    if not held:
+        return []
+    texts: list[tuple[str, str]] = []
+    for item in held:
+        key = key_text(item.finding.key)
+        row = row_text(item.finding.row, without=item.finding.key) if item.finding.host in named else ""
+        where = f"{item.finding.rule}{f' {key}' if key else ''}{f'  {row}' if row else ''}"
+        texts.append((item.finding.host, f"{where}\0{item.held.hold.value}\0{held_text(item.held)}"))
+    rows = []
+    for text, hosts in merged(texts):
+        where, hold, why = text.split("\0")
+        rows.append((f"  {hold}", names_text(hosts), where, why))
+    return [
+        line(styled("held back", "title")),
+        table(("  hold", "host", "rule and row", "why, until, lifted by"), rows),
+    ]

@@ -1,0 +1,73 @@
+"""
+Recovery: what dead runs left open.
+
+A host with an open intent of a dead run is busy until the script's deadline and
+a grace are over; then any run names it and records it as lost.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from remedy.gate import Attempt
+from remedy.model import Finding, Outcome, OutcomeClass
+from remedy.plan import History, Incident
+from remedy.readings import time_text
+from remedy.state.ledger import Ledger
+from remedy.state.ledger_rows import OpenIntent
+
+__all__ = ["GRACE_S", "LeftOpen", "busy_hosts", "history_of", "left_open"]
+
+GRACE_S = 15
+"""After a script's deadline: 5 s until `timeout -k 5` kills it, 8 s for the watchdog, 2 s to write it down."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeftOpen:
+    """Intents without an outcome: those that can be closed now, and those that may still be running."""
+
+    over: tuple[OpenIntent, ...]
+    running: tuple[OpenIntent, ...]
+
+
+def _over_at(opened: OpenIntent) -> datetime:
+    return opened.intent.at + timedelta(seconds=opened.intent.deadline_s + GRACE_S)
+
+
+def left_open(opened: Iterable[OpenIntent], *, is_alive: Callable[[str], bool], now: datetime) -> LeftOpen:
+    """
+    Sort open intents: those of dead runs whose deadline and grace are over, and all others.
+
+    An intent dated after now is taken as made now: its host stays busy.
+    """
+    over: list[OpenIntent] = []
+    running: list[OpenIntent] = []
+    for each in opened:
+        finished = not is_alive(each.intent.run_id) and now >= _over_at(each)
+        (over if finished else running).append(each)
+    return LeftOpen(over=tuple(over), running=tuple(running))
+
+
+def busy_hosts(running: Iterable[OpenIntent]) -> Mapping[str, str]:
+    """Return why each host is busy: the execution that may still be running there, and until when."""
+    return {
+        each.intent.host: (
+            f"execution {each.intent.execution_id} of run {each.intent.run_id} may still be running there, "
+            f"until {time_text(_over_at(each).replace(microsecond=0))} at the latest"
+        )
+        for each in running
+    }
+
+
+def history_of(
+    ledger: Ledger, findings: Iterable[Finding], *, rules: Iterable[str], busy: Mapping[str, str]
+) -> History:
+    """Return what the ledger knows of these findings and rules, for the plan."""
+    incidents: list[Incident] = [(finding.rule, finding.host, finding.key) for finding in findings]
+    attempts: Mapping[Incident, tuple[Attempt, ...]] = ledger.attempts_of(incidents)
+    last_bad = {rule: _bad_hosts(ledger.last_outcomes(rule)) for rule in rules}
+    return History(attempts=attempts, last_bad=last_bad, breakers=ledger.breakers(), busy=busy)
+
+
+def _bad_hosts(outcomes: Mapping[str, Outcome]) -> frozenset[str]:
+    return frozenset(host for host, outcome in outcomes.items() if outcome.outcome_class is OutcomeClass.BAD)

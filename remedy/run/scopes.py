@@ -1,0 +1,100 @@
+"""Scopes: which rules look at which hosts, from patterns on the command line and in the rules."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from remedy.errors import NothingNamed, UsageError
+from remedy.load.inventory.hosts import Inventory
+from remedy.load.inventory.patterns import select
+from remedy.model import Rule, Scope
+from remedy.text import nearest
+
+__all__ = ["Selection", "choose_rules", "choose_scopes"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """
+    What was selected: scopes with hosts, and rules of which no selected host is left.
+
+    `named` are hosts that --limit names literally, one by one.
+    """
+
+    scopes: tuple[Scope, ...]
+    empty: tuple[str, ...]
+    named: tuple[str, ...]
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """The names of all selected hosts, sorted."""
+        return tuple(sorted({host.name for scope in self.scopes for host in scope.hosts}))
+
+
+def choose_rules(rules: Mapping[str, Rule], *, names: Sequence[str], tags: Sequence[str]) -> tuple[Rule, ...]:
+    """
+    Return the rules that were named and carry one of the tags; all, when neither was asked.
+
+    Raises:
+        UsageError: a name or tag is empty.
+        NothingNamed: a name or tag exists nowhere, or nothing is left.
+    """
+    if any(not text.strip() for text in (*names, *tags)):
+        raise UsageError("--rule and --tag need a name; an empty one would mean nothing or everything")
+    known_tags = {tag for rule in rules.values() for tag in rule.tags}
+    _all_known("--rule", names, rules)
+    _all_known("--tag", tags, known_tags)
+    chosen = [
+        rule
+        for name, rule in sorted(rules.items())
+        if (not names or name in names) and (not tags or set(tags) & set(rule.tags))
+    ]
+    if not chosen:
+        raise NothingNamed("no rule carries all that --rule and --tag ask for")
+    return tuple(chosen)
+
+
+def _all_known(option: str, asked: Iterable[str], known: Iterable[str]) -> None:
+    there = set(known)
+    for name in asked:
+        if name not in there:
+            near = nearest(name, there)
+            hint = f"; {', '.join(near)}?" if near else ""
+            raise NothingNamed(
+                f"{option} {name}: there is no such {option.removeprefix('--')}{hint}; nobody was contacted"
+            )
+
+
+def choose_scopes(rules: Iterable[Rule], inventory: Inventory, *, limit: str | None) -> Selection:
+    """
+    Return the scope of each rule: its hosts that --limit selects too.
+
+    Raises:
+        UsageError: a pattern is empty or has no positive term.
+        NothingNamed: a term names nothing, or --limit leaves no host.
+    """
+    limited = frozenset(inventory.hosts if limit is None else select(limit, inventory, what="--limit"))
+    if not limited:
+        what = "the inventory has no hosts" if limit is None else f"--limit {limit} leaves no host"
+        raise NothingNamed(f"{what}; nobody was contacted")
+    scopes: list[Scope] = []
+    empty: list[str] = []
+    for rule in rules:
+        names = [name for name in select(rule.hosts, inventory, what=f"{rule.hosts_place}: hosts") if name in limited]
+        exempt = tuple(
+            frozenset(select(exemption.hosts, inventory, what=f"{rule.place}: exempt")) for exemption in rule.exempt
+        )
+        if names:
+            hosts = tuple(inventory.hosts[name] for name in names)
+            scopes.append(Scope(rule=rule, hosts=hosts, exempt_names=exempt))
+        else:
+            empty.append(rule.name)
+    named = _literal_names(limit, inventory)
+    return Selection(scopes=tuple(scopes), empty=tuple(empty), named=named)
+
+
+def _literal_names(limit: str | None, inventory: Inventory) -> tuple[str, ...]:
+    if limit is None:
+        return ()
+    terms = [limit] if limit in inventory.hosts else limit.replace(":", ",").split(",")
+    names = [term.strip() for term in terms]
+    return tuple(sorted(name for name in names if name in inventory.hosts))
