@@ -3,7 +3,6 @@
 import threading
 
 from remedy.cli.console import Talk
-from remedy.model import Outcome
 from remedy.plan import Plan
 from remedy.render.apply import end_lines
 from remedy.render.tables import line, styled
@@ -42,8 +41,7 @@ class Watching:
             case ExecutionEnd():
                 self._ended += 1
                 self._running.discard(progress.execution.host)
-                good = progress.ended.outcome in (Outcome.SKIPPED, Outcome.UNREACHABLE)
-                talk.say(*end_lines(progress, output=not good))
+                talk.say(*end_lines(progress))
             case WaveEnded():
                 talk.say(
                     f"  wave {progress.wave} ended: {progress.good} good, {progress.bad} bad, "
@@ -55,6 +53,6 @@ class Watching:
             case ReadAgain(hosts=hosts):
                 talk.say(f"  reading {len(hosts)} hosts again")
             case Halted(by=by, reason=reason):
-                talk.say(line("  ", styled("halted", "halted"), f"{by.value}: {reason}"))
+                talk.say(line(" ", styled("halted", "halted"), f"{by.value}: {reason}"))
         running = f"; running on {', '.join(sorted(self._running)[:5])}" if self._running else ""
         talk.progress(f"{self._ended} of {self._total} executions ended{running}")

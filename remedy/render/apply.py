@@ -26,13 +26,11 @@ def end_line(end: ExecutionEnd) -> Text:
     return line(styled(word, ended.outcome.value), f"{end.execution.rule} on {incident_text(end.execution)}", reason)
 
 
-def end_lines(end: ExecutionEnd, *, output: bool) -> list[RenderableType]:
-    """Return one execution's end, with the last lines of what its script said where that helps."""
-    lines: list[RenderableType] = [end_line(end)]
-    if output and end.output:
-        kept = [text for text in end.output.split("\n") if text.strip()][-_OUTPUT_LINES_SHOWN:]
-        lines.extend(Text(f"    {text}", style="dim") for text in kept)
-    return lines
+def end_lines(end: ExecutionEnd) -> list[RenderableType]:
+    """Return one execution's end, indented, with the last lines of what its script said."""
+    kept = [text for text in end.output.split("\n") if text.strip()][-_OUTPUT_LINES_SHOWN:]
+    said = (Text(f"      {text}", style="dim") for text in kept)
+    return [Text("    ").append_text(end_line(end)), *said]
 
 
 def summary_text(summary: Summary) -> list[RenderableType]:

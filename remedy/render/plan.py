@@ -42,19 +42,29 @@ def _rule_lines(rule_plan: RulePlan) -> list[RenderableType]:
         lines.append(line(styled("  blocked by the fuse:", "halted"), rule_plan.fuse))
     lines.append(line(f"  {_limits_text(rule_plan)}"))
     waves = rule_plan.wave_numbers()
-    rows = [_execution_row(execution, waves[execution.host]) for execution in rule_plan.executions]
-    if rows:
-        lines.append(table(("  wave", "host", "row", "script", "params"), rows))
+    scripts = [_script_text(execution) for execution in rule_plan.executions]
+    if len(set(scripts)) == 1:
+        lines.append(line(f"  {scripts[0]}"))
+        rows = [(*_execution_row(each, waves[each.host]),) for each in rule_plan.executions]
+        lines.append(table(("  wave", "host", "row"), rows))
+    elif scripts:
+        pairs = zip(rule_plan.executions, scripts, strict=True)
+        rows = [(*_execution_row(each, waves[each.host]), script) for each, script in pairs]
+        lines.append(table(("  wave", "host", "row", "script"), rows))
     lines.append(line(f"  {_verify_text(rule.verify)}"))
     return lines
 
 
-def _execution_row(execution: Execution, wave: int) -> tuple[str, ...]:
-    rows = f"{key_text(execution.key)}  {row_text(execution.row, without=execution.key)}".strip()
+def _script_text(execution: Execution) -> str:
     root = " as root" if execution.become_root else ""
     limit = duration_text(execution.timeout_s)
-    script = f"{execution.script}@{execution.script_sha256[:_DIGEST_SHOWN]}{root}, {limit}"
-    return (f"  {wave}", execution.host, rows, script, params_text(execution.params))
+    script = f"script {execution.script}@{execution.script_sha256[:_DIGEST_SHOWN]}{root}, at most {limit}"
+    return f"{script}; params {params_text(execution.params)}" if execution.params else script
+
+
+def _execution_row(execution: Execution, wave: int) -> tuple[str, ...]:
+    rows = f"{key_text(execution.key)}  {row_text(execution.row, without=execution.key)}".strip()
+    return (f"  {wave}", execution.host, rows)
 
 
 def _limits_text(rule_plan: RulePlan) -> str:

@@ -14,7 +14,7 @@ from remedy.render.words import merged, names_text, row_json, row_text
 from remedy.summary import Coverage, HostEnd, HostEnding
 from remedy.verdicts import Judgement, ReadingsByHost
 
-__all__ = ["coverage_json", "coverage_text", "scan_json", "scan_text", "verdict_rows"]
+__all__ = ["coverage_json", "coverage_text", "judgement_json", "scan_json", "scan_text", "unknown_text", "verdict_rows"]
 
 
 def verdict_rows(
@@ -83,6 +83,25 @@ def scan_text(
         if rows:
             shown.append(table(("  verdict", "host", "row"), [(Text("  ") + row[0], row[1], row[2]) for row in rows]))
     return shown
+
+
+def unknown_text(
+    judgements: Iterable[Judgement], host_ends: Iterable[HostEnd], *, named: Sequence[str] = ()
+) -> list[RenderableType]:
+    """Return which rules could not judge which collected hosts, and why; equal reasons merged over hosts."""
+    collected = {end.host for end in host_ends if end.ending is HostEnding.COLLECTED} - set(named)
+    pairs: list[tuple[str, str]] = []
+    for judgement in judgements:
+        if judgement.host not in collected:
+            continue
+        if judgement.verdict is Verdict.UNKNOWN and judgement.reason:
+            pairs.append((judgement.host, f"{judgement.rule}\0{judgement.reason}"))
+        pairs.extend((judgement.host, f"{judgement.rule}\0{row_text(each.row)}") for each in judgement.unknown_rows)
+    rows = []
+    for text, hosts in merged(pairs):
+        rule, why = text.split("\0")
+        rows.append((styled("unknown"), names_text(hosts), rule, why))
+    return [table(("verdict", "host", "rule", "why"), rows)] if rows else []
 
 
 def coverage_text(coverage: Coverage, host_ends: Iterable[HostEnd]) -> list[RenderableType]:

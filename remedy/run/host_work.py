@@ -248,18 +248,18 @@ class HostWork:
         output = _shown_output(result)
         ended = outcome_of_fix(result, needs_reboot_codes=script.needs_reboot_codes)
         if ended is None:
-            return self._verify(execution.key), output
+            return self._verify(execution), output
         if ended.outcome is Outcome.FAILED:
-            return self._read_after_failure(ended, execution.key), output
+            return self._read_after_failure(ended, execution), output
         return ended, output
 
-    def _read_after_failure(self, ended: Ended, key: Key) -> Ended:
-        fresh = self._fresh_row(key, until=None)
+    def _read_after_failure(self, ended: Ended, execution: Execution) -> Ended:
+        fresh = self._fresh_row(execution, until=None)
         state = {True: "the condition still holds", False: "though the condition no longer holds"}
         said = state.get(fresh.when, "") if fresh.when is not None else ""
         return replace(ended, reason=f"{ended.reason}; {said}") if said else ended
 
-    def _verify(self, key: Key) -> Ended:
+    def _verify(self, execution: Execution) -> Ended:
         verify = self._rule.verify
         if isinstance(verify, VerifyLater):
             return Ended(outcome=Outcome.DONE, reason="the next scan decides")
@@ -268,14 +268,14 @@ class HostWork:
         give_up_at = around.monotonic() + verify.within_s
         pause_s = _POLL_S_MIN
         while True:
-            fresh = self._fresh_row(key, until=verify)
+            fresh = self._fresh_row(execution, until=verify)
             left_s = give_up_at - around.monotonic()
             if is_proved(fresh, rows=self._signal.rows) or left_s <= 0:
                 return outcome_of_verification(fresh, rows=self._signal.rows)
             around.sleep(min(pause_s, left_s))
             pause_s = min(pause_s * 2, _POLL_S_MAX)
 
-    def _fresh_row(self, key: Key, *, until: VerifyUntil | None) -> FreshRow:
+    def _fresh_row(self, execution: Execution, *, until: VerifyUntil | None) -> FreshRow:
         """Read again, over a new connection if the old one is gone; never raises for the host's sake."""
         try:
             if self._session is None:
@@ -286,18 +286,24 @@ class HostWork:
                 self._session.close()
             self._session = None
             return FreshRow(present=None, reason=untrusted(str(exc)))
-        checked = self._recheck(readings, key)
+        checked = self._recheck(readings, execution.key)
         if checked.row is None:
             return FreshRow(present=False if checked.gone else None, reason=checked.reason)
         params = self._rule.params_for(self._task.host)
         others = other_rows(needed_signals([self._rule]), readings)
         when = self._rule.when.bind(params)(checked.row, others)
         reached = until.until.bind(params)(checked.row, others) if until is not None else None
-        return FreshRow(present=True, when=when, until=reached, reason=_row_text(checked.row))
+        return FreshRow(present=True, when=when, until=reached, reason=_change_text(execution.row, checked.row))
 
 
-def _row_text(row: Row) -> str:
-    return untrusted(" ".join(f"{name}={value_text(value)}" for name, value in row.items()), characters_max=200)
+def _change_text(before: Row, after: Row) -> str:
+    """Return what changed between two readings of a row, such as 'free_percent 8.35 -> 82.76'."""
+    parts = (
+        f"{name} {value_text(before.get(name)) or '?'} -> {value_text(value) or '?'}"
+        for name, value in after.items()
+        if before.get(name) != value
+    )
+    return untrusted(", ".join(parts), characters_max=200) or "nothing changed"
 
 
 def _host_bad(endings: Sequence[Ended]) -> Ended | None:

@@ -24,7 +24,7 @@ from remedy.plan import NO_HISTORY, HeldFinding, History, Plan, build_plan
 from remedy.readings import ReadingsFile, parse_readings, time_text
 from remedy.render.apply import apply_json, summary_text
 from remedy.render.plan import plan_text
-from remedy.render.scan import coverage_text, scan_text
+from remedy.render.scan import coverage_text, scan_text, unknown_text
 from remedy.run.apply import Applied, Applying
 from remedy.run.collect import Collection
 from remedy.run.evidence import Evidence
@@ -223,11 +223,7 @@ def _show_plan(loaded: Loaded, plan: Plan, seen: _Seen, talk: Talk) -> None:
         rules = [scope.rule for scope in loaded.selection.scopes]
         found = by_host(seen.collection.readings)
         talk.result(scan_text(rules, seen.judgements, found, signals=loaded.repository.signals, named=named))
-    unknown = [judgement for judgement in seen.judgements if judgement.reason or judgement.unknown_rows]
-    if unknown and not named:
-        rules = [s.rule for s in loaded.selection.scopes if any(j.rule == s.rule.name for j in unknown)]
-        found = by_host(seen.collection.readings)
-        talk.result(scan_text(rules, unknown, found, signals=loaded.repository.signals, named=()))
+    talk.result(unknown_text(seen.judgements, seen.collection.host_ends, named=named))
     talk.result(plan_text(plan, named=named))
 
 

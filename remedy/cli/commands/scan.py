@@ -29,7 +29,7 @@ def collect_now(loaded: Loaded, options: Options, talk: Talk, stop: Stopping) ->
     def on_end(end: HostEnd) -> None:
         nonlocal seen
         seen += 1
-        if end.ending is not HostEnding.COLLECTED:
+        if end.ending is not HostEnding.COLLECTED and talk.as_json:
             talk.say(f"{end.host}: {end.ending.value}: {end.reason}")
         talk.progress(f"collecting: {seen} of {total} hosts")
 
