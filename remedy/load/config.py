@@ -1,0 +1,144 @@
+"""Where rules, inventory and state are: flags, environment, remedy.yaml, and the usual places."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from remedy.errors import FilesError, UsageError
+from remedy.load.beneath import read_file
+from remedy.load.document import Document
+from remedy.load.nodes import ScalarNode
+from remedy.load.schema import check_shape
+from remedy.load.yaml_events import RULES_LIMITS, read_yaml
+
+__all__ = ["SYSTEM_FILE", "Config", "load_config"]
+
+SYSTEM_FILE = Path("/etc/remedy/remedy.yaml")
+_NAME = "remedy.yaml"
+_NOT_ENFORCED = ("protected", "budgets", "freezes")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """
+    What was named, and by what: '--rules', 'REMEDY_RULES', a file, './rules'; '' where nothing was.
+
+    `state` is None when nobody named one; where it then lies is not decided here.
+    """
+
+    rules: Path | None
+    rules_named_by: str
+    inventory: str | None
+    inventory_named_by: str
+    state: Path | None
+    state_named_by: str
+    config_file: Path | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Settings:
+    file: Path
+    values: Mapping[str, str]
+
+    def path(self, key: str) -> str:
+        """Return the path under key, relative to the file it stands in."""
+        return str(self.file.parent / self.values[key])
+
+
+def load_config(
+    directory: Path,
+    *,
+    rules_flag: str | None = None,
+    inventory_flag: str | None = None,
+    state_flag: str | None = None,
+    environment: Mapping[str, str],
+    system_file: Path = SYSTEM_FILE,
+) -> Config:
+    """
+    Return what the flags, the environment, the nearest remedy.yaml, the system's, and the usual places name.
+
+    Each of rules, inventory and state is taken from the first that names it.
+    Whether it exists is seen when it is read.
+
+    Raises:
+        UsageError: a flag is empty.
+        FilesError: a remedy.yaml is wrong, or asks for what this version cannot enforce.
+    """
+    found = list(_settings(directory, system_file))
+    rules, rules_by = _first("rules", rules_flag, "REMEDY_RULES", environment, found)
+    inventory, inventory_by = _first("inventory", inventory_flag, "REMEDY_INVENTORY", environment, found)
+    state, state_by = _first("state", state_flag, "REMEDY_STATE", environment, found)
+    if rules is None and (directory / "rules").is_dir():
+        rules, rules_by = str(directory / "rules"), "./rules"
+    if inventory is None:
+        inventory, inventory_by = _usual_inventory(directory)
+    return Config(
+        rules=Path(rules) if rules is not None else None,
+        rules_named_by=rules_by,
+        inventory=inventory,
+        inventory_named_by=inventory_by,
+        state=Path(state) if state is not None else None,
+        state_named_by=state_by,
+        config_file=found[0].file if found else None,
+    )
+
+
+def _first(
+    key: str, flag: str | None, variable: str, environment: Mapping[str, str], found: list[_Settings]
+) -> tuple[str | None, str]:
+    if flag is not None:
+        if not flag.strip():
+            raise UsageError(f"--{key} is empty; name a path or leave it out")
+        return flag, f"--{key}"
+    if environment.get(variable):
+        return environment[variable], variable
+    for settings in found:
+        if key in settings.values:
+            is_list = key == "inventory" and "," in settings.values[key]
+            return settings.values[key] if is_list else settings.path(key), str(settings.file)
+    return None, ""
+
+
+def _usual_inventory(directory: Path) -> tuple[str | None, str]:
+    if (directory / "inventory.yaml").is_file():
+        return str(directory / "inventory.yaml"), "./inventory.yaml"
+    if (directory / "inventory").is_dir():
+        return str(directory / "inventory"), "./inventory/"
+    return None, ""
+
+
+def _settings(directory: Path, system_file: Path) -> Iterator[_Settings]:
+    for folder in (directory, *directory.resolve().parents):
+        if (folder / _NAME).exists():
+            yield _read(folder / _NAME)
+            break
+    if system_file.exists():
+        yield _read(system_file)
+
+
+def _read(file: Path) -> _Settings:
+    try:
+        raw = read_file(file, bytes_max=RULES_LIMITS.bytes_max)
+    except ValueError as exc:
+        raise UsageError(f"{file}: {exc}") from exc
+    node = read_yaml(raw, file=str(file))
+    if isinstance(node, ScalarNode) and node.value is None:
+        return _Settings(file=file, values={})
+    document = Document(file=str(file), node=node)
+    if check_shape(document, "remedy"):
+        _refuse_not_enforced(document)
+        if document.value(["inventory"]) == "-":
+            document.add(["inventory"], "'-' is for -i only", "name a file, a folder or hosts")
+    if document.problems:
+        raise FilesError(document.problems)
+    return _Settings(file=file, values=document.raw)
+
+
+def _refuse_not_enforced(document: Document) -> None:
+    for key in _NOT_ENFORCED:
+        if key in document.raw:
+            document.add(
+                [key],
+                "this version cannot enforce it yet, and ignoring it would be dangerous",
+                "remove it only when you can do without",
+            )

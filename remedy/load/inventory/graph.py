@@ -1,0 +1,165 @@
+"""The raw inventory while it is read: groups, hosts, and the variables that remedy needs."""
+
+import re
+from dataclasses import dataclass, field
+
+from remedy.errors import Place, Problem
+from remedy.load.nodes import MappingNode, Node, OpaqueNode, ScalarNode
+from remedy.text import nearest, untrusted
+
+__all__ = ["LITERAL_VARIABLES", "REMEDY_VARIABLES", "Graph", "Group", "Variable", "is_reference", "is_template"]
+
+REMEDY_VARIABLES = ("remedy_known_hosts", "remedy_params", "remedy_platform")
+LITERAL_VARIABLES = frozenset(
+    {
+        "ansible_password",
+        "ansible_ssh_pass",
+        "ansible_ssh_password",
+        "ansible_winrm_password",
+        "ansible_become_pass",
+        "ansible_become_password",
+        "ansible_sudo_pass",
+        "ansible_su_pass",
+        "ansible_ssh_private_key",
+        "ansible_private_key",
+        "ansible_ssh_private_key_passphrase",
+        "ansible_private_key_passphrase",
+    }
+)
+"""Variables that may hold a secret; their values are never kept, shown or used."""
+
+_HOST = re.compile(r"[A-Za-z0-9_:][A-Za-z0-9_.:-]{0,252}")
+_GROUP = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,252}")
+_REFERENCE = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]{0,254}|file:(?:/|~/)[^\x00-\x1f\x7f]{1,4096}")
+_RESERVED = frozenset({"all", "ungrouped"})
+
+
+def is_reference(text: str) -> bool:
+    """Say whether a text names where a secret is (`env:NAME`, `file:/PATH`) instead of being one."""
+    return _REFERENCE.fullmatch(text) is not None
+
+
+def is_template(text: str) -> bool:
+    """Say whether a text is a Jinja template, which only Ansible can fill in."""
+    return "{{" in text or "{%" in text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variable:
+    """One assignment of one variable: for which host or group, and where."""
+
+    name: str
+    owner: str
+    file: str
+    node: Node
+
+    @property
+    def place(self) -> Place:
+        """The place of the value; only the file's name for JSON, which people do not edit."""
+        return Place(file=self.file, line=self.node.line, column=self.node.column)
+
+    def problem(self, message: str, cure: str = "") -> Problem:
+        """Return a problem with this variable."""
+        return Problem(place=self.place, message=f"{self.owner}: {self.name}: {message}", cure=cure)
+
+
+@dataclass(slots=True, kw_only=True)
+class Group:
+    """A group or a host's own settings: its variables from the inventory, then those from files beside it."""
+
+    inline: dict[str, Variable] = field(default_factory=dict)
+    filed: dict[str, Variable] = field(default_factory=dict)
+    hosts: dict[str, None] = field(default_factory=dict)
+    children: dict[str, Place] = field(default_factory=dict)
+    barred: list[str] = field(default_factory=list)
+
+
+class Graph:
+    """Groups and hosts as they are found, in any order and from any number of files."""
+
+    def __init__(self) -> None:
+        self.groups: dict[str, Group] = {"all": Group(), "ungrouped": Group()}
+        self.hosts: dict[str, Group] = {}
+        self.problems: list[Problem] = []
+        self.warnings: list[Problem] = []
+
+    def add_group(self, name: str, place: Place) -> Group | None:
+        """Return the group of that name, made if it is new; None when it cannot be one."""
+        if name not in self.groups:
+            if not _GROUP.fullmatch(name):
+                self._refuse_name("group", name, place, "_ . -")
+                return None
+            self.groups[name] = Group()
+        return self.groups[name]
+
+    def add_host(self, name: str, place: Place) -> Group | None:
+        """Return the settings of the host of that name, made if it is new; None when it cannot be one."""
+        if name not in self.hosts:
+            if "[" in name:
+                message = f"host ranges such as '{untrusted(name, characters_max=80)}' are not supported yet"
+                self.problems.append(Problem(place=place, message=message, cure=_LIST_CURE))
+                return None
+            if not _HOST.fullmatch(name):
+                self._refuse_name("host", name, place, "_ . : -")
+                return None
+            if name in _RESERVED:
+                message = f"'{name}' is always a group and cannot name a host"
+                self.problems.append(Problem(place=place, message=message, cure="rename the host"))
+                return None
+            self.hosts[name] = Group()
+        return self.hosts[name]
+
+    def add_variables(self, target: dict[str, Variable], node: Node, *, owner: str, file: str) -> None:
+        """Take the variables that matter from a mapping; others are none of ours and are not looked at."""
+        if isinstance(node, ScalarNode) and node.value is None:
+            return
+        if not isinstance(node, MappingNode):
+            what = f" (found {node.what})" if isinstance(node, OpaqueNode) else ""
+            place = Place(file=file, line=node.line, column=node.column)
+            self.problems.append(
+                Problem(place=place, message=f"{owner}: variables must be a mapping{what}", cure=_LIST_CURE)
+            )
+            return
+        for name, entry in node.entries.items():
+            place = Place(file=file, line=entry.line, column=entry.column)
+            if name == "<<":
+                message = f"{owner}: merge keys are not supported"
+                self.problems.append(Problem(place=place, message=message, cure=_LIST_CURE))
+            if not name.startswith(("ansible_", "remedy_")):
+                continue
+            if name.startswith("remedy_") and name not in REMEDY_VARIABLES:
+                near = nearest(name, REMEDY_VARIABLES, most=1)
+                cure = f"did you mean `{near[0]}`?" if near else f"known are {', '.join(REMEDY_VARIABLES)}"
+                message = f"{owner}: unknown variable `{untrusted(name, characters_max=80)}`"
+                self.problems.append(Problem(place=place, message=message, cure=cure))
+                continue
+            variable = Variable(name=name, owner=owner, file=file, node=entry.value)
+            self._warn_of_literal(variable)
+            target[name] = variable
+
+    def _warn_of_literal(self, variable: Variable) -> None:
+        node = variable.node
+        if variable.name not in LITERAL_VARIABLES or not isinstance(node, ScalarNode):
+            return
+        if node.value is None or node.value == "":
+            return
+        if isinstance(node.value, str) and (is_reference(node.value) or is_template(node.value)):
+            return
+        self.warnings.append(
+            variable.problem(
+                "a literal secret stands in the inventory and is never used", "write env:NAME or file:/PATH"
+            )
+        )
+
+    def _refuse_name(self, kind: str, name: str, place: Place, signs: str) -> None:
+        shown = untrusted(name, characters_max=80)
+        message = f"'{shown}' cannot name a {kind}"
+        cure = f"write 1 to 253 letters, digits and {signs}"
+        if kind == "host" and re.search(r"\s\S+=", name):
+            cure = _LIST_CURE
+            message = f"'{untrusted(name.split()[0], characters_max=80)} …' looks like an INI inventory, {_NOT_YET}"
+        self.problems.append(Problem(place=place, message=message, cure=cure))
+
+
+_NOT_YET = "which is not supported yet"
+_LIST_CURE = "let Ansible write it out: ansible-inventory -i FILE --list > inventory.json"

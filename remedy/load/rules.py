@@ -1,0 +1,279 @@
+"""Rules, from their folders to typed values with checked conditions."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from remedy.conditions import compile_condition
+from remedy.errors import FilesError, UsageError
+from remedy.limits import Limit, WaveShare
+from remedy.load.digest import digest_of
+from remedy.load.document import Document, Route
+from remedy.load.inventory.patterns import check_pattern
+from remedy.load.schema import check_shape
+from remedy.load.scripts import load_scripts, script_digests
+from remedy.load.signals import has_one_row, load_params
+from remedy.model import (
+    Condition,
+    Exemption,
+    Mode,
+    Params,
+    Platform,
+    Risk,
+    Rule,
+    RuleLimits,
+    RuleRollout,
+    Script,
+    Signal,
+    VerifyLater,
+    VerifyUntil,
+)
+from remedy.text import nearest
+
+__all__ = ["load_rule"]
+
+_MINUTE_S, _HOUR_S, _DAY_S = 60, 3_600, 86_400
+_COOLDOWN_S = 6 * _HOUR_S
+_ATTEMPTS = 3
+_ATTEMPTS_WITHIN_S = 7 * _DAY_S
+_MATCHED = Limit(count=5, percent=20.0)
+_WAVES = (WaveShare(count=1), WaveShare(percent=10.0), WaveShare(percent=100.0))
+_SOAK_S = 5 * _MINUTE_S
+_CONCURRENCY_SAFE = 20
+_MAX_BAD = Limit(count=0)
+_MAX_UNREACHABLE = Limit(count=1, percent=10.0)
+_SETTLE_S = 10
+_WITHIN_S = 2 * _MINUTE_S
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Scope:
+    """What the conditions of one rule may name."""
+
+    columns: Mapping[str, Any]
+    params: Params
+    signals: Mapping[str, Any]
+    multi_row_signals: Collection[str]
+
+
+def load_rule(
+    document: Document, *, name: str, root: Path, signals: Mapping[str, Signal], broken_signals: Collection[str] = ()
+) -> Rule | None:
+    """
+    Return the rule in root/NAME, or None when its problems are in the document.
+
+    A rule whose signal is among `broken_signals` is not checked against it: the
+    signal's own problems are enough.
+    """
+    if not check_shape(document, "rule"):
+        return None
+    raw: dict[str, Any] = document.raw
+    if raw["rule"] != name:
+        document.add(["rule"], f"'{raw['rule']}' is not the name of its folder, '{name}'", "make them equal")
+    _refuse_windows(document, raw)
+    _check_hosts(document, ["hosts"], raw["hosts"])
+    params = load_params(document, raw.get("params", {}))
+    fix = load_scripts(document, "fix", root=root, folder=(name,))
+    risk = Risk(raw.get("risk", Risk.SAFE.value))
+    limits = _load_limits(document)
+    rollout = _load_rollout(document, risk)
+    scope = _scope(document, raw["signal"], params=params, signals=signals, broken=broken_signals)
+    if scope is None:
+        return None
+    when = _condition(document, ["when"], scope)
+    exempt = tuple(_load_exemption(document, index, scope) for index in range(len(raw.get("exempt", []))))
+    verify = _load_verify(document, raw.get("verify", "later"), scope)
+    if document.problems or when is None or verify is None:
+        return None
+    return _built(document, raw, params=params, when=when, exempt=exempt, verify=verify, fix=fix,
+                  risk=risk, limits=limits, rollout=rollout)  # fmt: skip
+
+
+def _built(
+    document: Document,
+    raw: Mapping[str, Any],
+    *,
+    params: Params,
+    when: Condition,
+    exempt: tuple[Exemption, ...],
+    verify: VerifyLater | VerifyUntil,
+    fix: dict[Platform, Script],
+    risk: Risk,
+    limits: RuleLimits,
+    rollout: RuleRollout,
+) -> Rule:
+    tags = tuple(sorted(raw.get("tags", [])))
+    resolved = {
+        **{key: raw[key] for key in ("rule", "title", "why", "owner", "mode", "hosts", "signal")},
+        "tags": tags,
+        "params": params,
+        "when": when.text,
+        "exempt": [_exemption_values(exemption) for exemption in exempt],
+        "fix": script_digests(fix),
+        "risk": risk.value,
+        "verify": _verify_values(verify),
+        "limits": _limits_values(limits),
+        "rollout": _rollout_values(rollout),
+    }
+    return Rule(
+        name=raw["rule"],
+        title=raw["title"],
+        why=raw["why"],
+        owner=raw["owner"],
+        tags=tags,
+        mode=Mode(raw["mode"]),
+        hosts=raw["hosts"],
+        hosts_place=document.place(["hosts"]),
+        signal=raw["signal"],
+        params=params,
+        when=when,
+        exempt=exempt,
+        fix=fix,
+        risk=risk,
+        verify=verify,
+        limits=limits,
+        rollout=rollout,
+        digest=digest_of(resolved),
+        place=document.place(),
+    )
+
+
+def _refuse_windows(document: Document, raw: Mapping[str, Any]) -> None:
+    if raw.get("change_windows"):
+        document.add(
+            ["change_windows"],
+            "change windows are not supported yet, and the fixes of a rule with windows must not run outside them,"
+            " so this version refuses the rule",
+            "remove them, or keep the rule in another folder until they are",
+        )
+
+
+def _check_hosts(document: Document, route: Route, pattern: str) -> None:
+    try:
+        check_pattern(pattern, files=False)
+    except UsageError as exc:
+        document.add(route, str(exc))
+
+
+def _scope(
+    document: Document, signal: str, *, params: Params, signals: Mapping[str, Signal], broken: Collection[str]
+) -> _Scope | None:
+    if signal in broken:
+        return None
+    if signal not in signals:
+        near = nearest(signal, signals, most=1)
+        known = f"signals are {', '.join(sorted(signals))}" if signals else "there are no signals"
+        document.add(["signal"], f"there is no signal `{signal}`", f"did you mean `{near[0]}`?" if near else known)
+        return None
+    others = {name: other for name, other in signals.items() if name != signal}
+    return _Scope(
+        columns=signals[signal].columns,
+        params=params,
+        signals={name: other.columns for name, other in others.items() if has_one_row(other)},
+        multi_row_signals=frozenset(name for name, other in others.items() if not has_one_row(other)),
+    )
+
+
+def _condition(document: Document, route: Route, scope: _Scope) -> Condition | None:
+    place = document.place(route)
+    try:
+        return compile_condition(
+            document.value(route),
+            columns=scope.columns,
+            params=scope.params,
+            signals=scope.signals,
+            multi_row_signals=scope.multi_row_signals,
+            place=place,
+        )
+    except FilesError as exc:
+        document.problems.extend(exc.problems)
+        return None
+
+
+def _load_exemption(document: Document, index: int, scope: _Scope) -> Exemption:
+    route: Route = ["exempt", index]
+    raw = document.value(route)
+    _check_hosts(document, [*route, "hosts"], raw["hosts"])
+    until = None
+    if "until" in raw:
+        try:
+            until = date.fromisoformat(raw["until"])
+        except ValueError:
+            document.add([*route, "until"], f"there is no day {raw['until']}", "write YYYY-MM-DD")
+    where = _condition(document, [*route, "where"], scope) if "where" in raw else None
+    return Exemption(hosts=raw["hosts"], where=where, reason=raw["reason"], until=until)
+
+
+def _load_verify(document: Document, raw: object, scope: _Scope) -> VerifyLater | VerifyUntil | None:
+    if not isinstance(raw, dict):
+        return VerifyLater()
+    settle_s = document.duration_s(["verify", "settle"], default_s=_SETTLE_S, most_s=10 * _MINUTE_S)
+    within_s = document.duration_s(["verify", "within"], default_s=_WITHIN_S, most_s=_HOUR_S, least_s=1)
+    if settle_s > within_s:
+        document.add(["verify"], "`settle` is longer than `within`", "make `within` the longer one")
+    until = _condition(document, ["verify", "until"], scope)
+    return None if until is None else VerifyUntil(until=until, settle_s=settle_s, within_s=within_s)
+
+
+def _load_limits(document: Document) -> RuleLimits:
+    year_s = 366 * _DAY_S
+    attempts = ["limits", "attempts"]
+    return RuleLimits(
+        cooldown_s=document.duration_s(["limits", "cooldown"], default_s=_COOLDOWN_S, most_s=year_s),
+        attempts=int(document.value([*attempts, "count"], _ATTEMPTS)),
+        attempts_within_s=document.duration_s(
+            [*attempts, "within"], default_s=_ATTEMPTS_WITHIN_S, most_s=year_s, least_s=1
+        ),
+        matched=document.limit(["limits", "matched"], _MATCHED),
+    )
+
+
+def _load_rollout(document: Document, risk: Risk) -> RuleRollout:
+    concurrency = _CONCURRENCY_SAFE if risk is Risk.SAFE else 1
+    return RuleRollout(
+        waves=document.shares(["rollout", "waves"], _WAVES),
+        soak_s=document.duration_s(["rollout", "soak"], default_s=_SOAK_S, most_s=_DAY_S),
+        concurrency=int(document.value(["rollout", "concurrency"], concurrency)),
+        max_bad=document.limit(["rollout", "max_bad"], _MAX_BAD),
+        max_unreachable=document.limit(["rollout", "max_unreachable"], _MAX_UNREACHABLE),
+        seed=document.value(["rollout", "seed"], ""),
+    )
+
+
+def _exemption_values(exemption: Exemption) -> dict[str, object]:
+    return {
+        "hosts": exemption.hosts,
+        "where": exemption.where.text if exemption.where is not None else None,
+        "reason": exemption.reason,
+        "until": exemption.until.isoformat() if exemption.until is not None else None,
+    }
+
+
+def _verify_values(verify: VerifyLater | VerifyUntil) -> object:
+    match verify:
+        case VerifyLater():
+            return "later"
+        case VerifyUntil():
+            return {"until": verify.until.text, "settle_s": verify.settle_s, "within_s": verify.within_s}
+
+
+def _limits_values(limits: RuleLimits) -> dict[str, object]:
+    return {
+        "cooldown_s": limits.cooldown_s,
+        "attempts": limits.attempts,
+        "attempts_within_s": limits.attempts_within_s,
+        "matched": str(limits.matched),
+    }
+
+
+def _rollout_values(rollout: RuleRollout) -> dict[str, object]:
+    return {
+        "waves": [str(share) for share in rollout.waves],
+        "soak_s": rollout.soak_s,
+        "concurrency": rollout.concurrency,
+        "max_bad": str(rollout.max_bad),
+        "max_unreachable": str(rollout.max_unreachable),
+        "seed": rollout.seed,
+    }

@@ -1,0 +1,107 @@
+"""Signals, from their folders to typed values."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from remedy.load.digest import digest_of
+from remedy.load.document import Document
+from remedy.load.schema import check_shape
+from remedy.load.scripts import load_scripts, script_digests
+from remedy.load.typed import param_value
+from remedy.model import Column, ColumnType, Params, ParamValue, RowPromise, Signal
+from remedy.text import nearest
+
+__all__ = ["has_one_row", "load_params", "load_signal"]
+
+_MAX_AGE_S = 15 * 60
+_MAX_AGE_S_MAX = 30 * 86_400
+_RESERVED = frozenset({"and", "or", "not", "between", "in", "like", "true", "false", "null", "is", "params"})
+
+
+def has_one_row(signal: Signal) -> bool:
+    """Say whether a signal has at most one row per host, so that conditions of other rules may read it."""
+    return not signal.key or signal.rows is RowPromise.ONE
+
+
+def load_signal(document: Document, *, name: str, root: Path) -> Signal | None:
+    """Return the signal in root/signals/NAME, or None when its problems are in the document."""
+    if not check_shape(document, "signal"):
+        return None
+    raw: dict[str, Any] = document.raw
+    if raw["signal"] != name:
+        document.add(["signal"], f"'{raw['signal']}' is not the name of its folder, '{name}'", "make them equal")
+    columns = _load_columns(document, raw["columns"])
+    key = _load_key(document, raw.get("key", []), columns)
+    rows = _load_rows(document, raw.get("rows"), key)
+    params = load_params(document, raw.get("params", {}))
+    collect = load_scripts(document, "collect", root=root, folder=("signals", name))
+    max_age_s = document.duration_s(["max_age"], default_s=_MAX_AGE_S, most_s=_MAX_AGE_S_MAX, least_s=1)
+    if document.problems:
+        return None
+    digest = digest_of(
+        {
+            "signal": name,
+            "title": raw["title"],
+            "key": key,
+            "rows": rows.value,
+            "columns": {column: [kind.type.value, kind.unit] for column, kind in columns.items()},
+            "params": params,
+            "collect": script_digests(collect),
+            "max_age_s": max_age_s,
+        }
+    )
+    return Signal(
+        name=name,
+        title=raw["title"],
+        key=key,
+        rows=rows,
+        columns=columns,
+        params=params,
+        collect=collect,
+        max_age_s=max_age_s,
+        digest=digest,
+        place=document.place(),
+    )
+
+
+def load_params(document: Document, raw: Mapping[str, object]) -> Params:
+    """Return the parameters of a rule or signal, typed by their defaults."""
+    params: dict[str, ParamValue] = {}
+    for name, value in raw.items():
+        try:
+            params[name] = param_value(value)
+        except ValueError as exc:
+            document.add(["params", name], str(exc))
+    return params
+
+
+def _load_columns(document: Document, raw: Mapping[str, Any]) -> dict[str, Column]:
+    columns = {}
+    for name, value in raw.items():
+        if name in _RESERVED:
+            cure = "choose another name"
+            document.add(["columns", name], f"'{name}' is a word of conditions and cannot name a column", cure)
+        kind = ColumnType(value if isinstance(value, str) else value["type"])
+        unit = "" if isinstance(value, str) else value.get("unit", "")
+        if unit and kind is not ColumnType.NUMBER:
+            document.add(["columns", name, "unit"], f"a {kind.value} column has no unit", "remove it")
+        columns[name] = Column(type=kind, unit=unit)
+    return columns
+
+
+def _load_key(document: Document, raw: list[str], columns: Mapping[str, Column]) -> tuple[str, ...]:
+    for index, name in enumerate(raw):
+        if name not in columns:
+            near = nearest(name, columns, most=1)
+            cure = f"did you mean `{near[0]}`?" if near else f"columns are {', '.join(columns)}"
+            document.add(["key", index], f"there is no column `{name}`", cure)
+    return tuple(raw)
+
+
+def _load_rows(document: Document, raw: str | None, key: tuple[str, ...]) -> RowPromise:
+    if raw is None:
+        return RowPromise.SOME if key else RowPromise.ONE
+    if not key and raw == RowPromise.SOME.value:
+        document.add(["rows"], "a signal without a key has at most one row per host", "write one or any, or add a key")
+    return RowPromise(raw)

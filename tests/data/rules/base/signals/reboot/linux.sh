@@ -1,0 +1,2 @@
+#!/bin/sh
+emit pending true uptime_days 3 reason kernel

@@ -1,0 +1,129 @@
+"""Where rules, inventory and state come from, in order of precedence."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from remedy.errors import FilesError, UsageError
+from remedy.load import Config, load_config
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Path:
+    """A directory with every place that can name something: above it a remedy.yaml, beside it the system's."""
+    work = tmp_path / "repo" / "below"
+    (work / "rules").mkdir(parents=True)
+    (work / "inventory.yaml").write_text("all:\n")
+    (tmp_path / "repo" / "remedy.yaml").write_text("rules: r\ninventory: i.yaml\nstate: s\n")
+    (tmp_path / "system.yaml").write_text("rules: /sys/r\ninventory: /sys/i\nstate: /sys/s\n")
+    return work
+
+
+def _load(work: Path, *, environment: Mapping[str, str] | None = None, **flags: str) -> Config:
+    return load_config(work, environment=environment or {}, system_file=work.parent.parent / "system.yaml", **flags)
+
+
+_ENVIRONMENT = {"REMEDY_RULES": "/env/r", "REMEDY_INVENTORY": "/env/i", "REMEDY_STATE": "/env/s"}
+
+
+def _named(config: Config) -> tuple[str, str, str, str, str, str]:
+    return (
+        str(config.rules),
+        config.rules_named_by,
+        str(config.inventory),
+        config.inventory_named_by,
+        str(config.state),
+        config.state_named_by,
+    )
+
+
+def test_each_place_wins_over_the_next(work: Path) -> None:
+    """Flags win over the environment, that over the nearest remedy.yaml, that over the system's, that over ./rules."""
+    repo = work.parent
+    flags = _load(work, environment=_ENVIRONMENT, rules_flag="/f/r", inventory_flag="/f/i", state_flag="/f/s")
+    environment = _load(work, environment=_ENVIRONMENT)
+    nearest = _load(work)
+    (repo / "remedy.yaml").unlink()
+    system = _load(work)
+    (repo.parent / "system.yaml").unlink()
+    usual = _load(work)
+
+    near, far = str(repo / "remedy.yaml"), str(repo.parent / "system.yaml")
+    assert _named(flags) == ("/f/r", "--rules", "/f/i", "--inventory", "/f/s", "--state")
+    assert _named(environment) == ("/env/r", "REMEDY_RULES", "/env/i", "REMEDY_INVENTORY", "/env/s", "REMEDY_STATE")
+    assert _named(nearest) == (str(repo / "r"), near, str(repo / "i.yaml"), near, str(repo / "s"), near)
+    assert _named(system) == ("/sys/r", far, "/sys/i", far, "/sys/s", far)
+    assert _named(usual) == (
+        str(work / "rules"),
+        "./rules",
+        str(work / "inventory.yaml"),
+        "./inventory.yaml",
+        "None",
+        "",
+    )
+    assert [config.config_file for config in (nearest, system, usual)] == [Path(near), Path(far), None]
+
+
+def test_each_key_is_taken_from_the_first_that_names_it(work: Path) -> None:
+    """A remedy.yaml that leaves a key out leaves it to the next place."""
+    (work.parent / "remedy.yaml").write_text("rules: r\n")
+
+    config = _load(work, environment={"REMEDY_STATE": "/env/s", "REMEDY_INVENTORY": ""})
+
+    assert _named(config) == (
+        str(work.parent / "r"),
+        str(work.parent / "remedy.yaml"),
+        "/sys/i",
+        str(work.parent.parent / "system.yaml"),
+        "/env/s",
+        "REMEDY_STATE",
+    )
+
+
+def test_inventory_folder_is_found_when_there_is_no_file(tmp_path: Path) -> None:
+    """./inventory/ stands in for ./inventory.yaml; where nothing is, nothing is named."""
+    nothing = load_config(tmp_path, environment={}, system_file=tmp_path / "none")
+    (tmp_path / "inventory").mkdir()
+    folder = load_config(tmp_path, environment={}, system_file=tmp_path / "none")
+
+    assert _named(nothing) == ("None", "", "None", "", "None", "")
+    assert folder.inventory == str(tmp_path / "inventory")
+    assert folder.inventory_named_by == "./inventory/"
+
+
+def test_hosts_with_commas_are_no_path(tmp_path: Path) -> None:
+    """`inventory: a,b` in remedy.yaml names hosts and is not made relative to the file."""
+    (tmp_path / "remedy.yaml").write_text("inventory: a,b\n")
+
+    assert load_config(tmp_path, environment={}, system_file=tmp_path / "none").inventory == "a,b"
+
+
+def test_nearest_file_wins_alone(work: Path) -> None:
+    """Only the nearest remedy.yaml upwards is read; one further up is not, even when it is broken."""
+    (work / "remedy.yaml").write_text("rules: mine\n")
+    (work.parent / "remedy.yaml").write_text("protected: all\n")
+
+    assert _load(work).rules == work / "mine"
+
+
+def test_setting_that_cannot_be_enforced_is_refused_wherever_it_stands(work: Path) -> None:
+    """A freeze in the system's file stops every command: ignoring it would be dangerous."""
+    (work.parent.parent / "system.yaml").write_text("freezes: [{from: 2026-12-23T00:00}]\n")
+
+    with pytest.raises(FilesError, match="freezes: this version cannot enforce it yet"):
+        _load(work, environment=_ENVIRONMENT)
+
+
+def test_empty_flag_is_refused(work: Path) -> None:
+    """A flag whose variable was empty is an error, not the next place in line."""
+    with pytest.raises(UsageError, match="--rules is empty"):
+        _load(work, rules_flag="")
+
+
+def test_file_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
+    """A remedy.yaml that is a folder is an error, not passed over."""
+    (tmp_path / "remedy.yaml").mkdir()
+
+    with pytest.raises(UsageError, match="is no regular file"):
+        load_config(tmp_path, environment={}, system_file=tmp_path / "none")

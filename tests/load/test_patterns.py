@@ -1,0 +1,207 @@
+"""Host patterns: what they name, in whatever order, and what is refused."""
+
+from pathlib import Path
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from remedy.errors import NothingNamed, UsageError
+from remedy.load import Inventory, select
+from remedy.load.inventory import check_pattern
+from remedy.model import Host
+
+GROUPS = {
+    "all": ("db-1", "fe80::1", "web-1", "web-2", "web-3"),
+    "ungrouped": ("fe80::1",),
+    "web": ("web-1", "web-2", "web-3"),
+    "db": ("db-1",),
+    "dc1": ("db-1", "web-1"),
+    "empty": (),
+}
+INVENTORY = Inventory(hosts={name: Host(name=name) for name in GROUPS["all"]}, groups=GROUPS, source="test")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "names"),
+    [
+        ("all", "db-1 fe80::1 web-1 web-2 web-3"),
+        ("*", "db-1 fe80::1 web-1 web-2 web-3"),
+        ("web-1", "web-1"),
+        ("web", "web-1 web-2 web-3"),
+        ("web,db", "db-1 web-1 web-2 web-3"),
+        ("web:db", "db-1 web-1 web-2 web-3"),
+        (" web , db ", "db-1 web-1 web-2 web-3"),
+        ("web:&dc1", "web-1"),
+        ("web,&dc1", "web-1"),
+        ("web:!dc1", "web-2 web-3"),
+        ("web,!web-2", "web-1 web-3"),
+        ("!web-2:web", "web-1 web-3"),
+        ("&dc1:web:db", "db-1 web-1"),
+        ("!web-1:&dc1:web:db", "db-1"),
+        ("web-*", "web-1 web-2 web-3"),
+        ("w?b", "web-1 web-2 web-3"),
+        ("web-[12x]", "web-1 web-2"),
+        ("*-1:!web*", "db-1"),
+        ("fe80::1", "fe80::1"),
+        ("fe80::1,web-1", "fe80::1 web-1"),
+        ("all,!fe80::1", "db-1 web-1 web-2 web-3"),
+        ("ungrouped", "fe80::1"),
+        ("empty", ""),
+        ("web:&db", ""),
+        ("web:&empty", ""),
+    ],
+)
+def test_pattern_names_its_hosts(pattern: str, names: str) -> None:
+    """Unions first, then intersections, then exclusions; names are sorted, and may be none."""
+    assert select(pattern, INVENTORY, what="--limit") == tuple(names.split())
+
+
+@pytest.mark.parametrize(
+    ("pattern", "message"),
+    [
+        ("", "--limit: the host pattern is empty"),
+        ("  ", "--limit: the host pattern is empty"),
+        (",", "--limit: the host pattern is empty"),
+        (" :,: ", "--limit: the host pattern is empty"),
+        ("web:", "has an empty term"),
+        ("web,,db", "has an empty term"),
+        ("web:!", "has an empty term"),
+        ("web,&", "has an empty term"),
+        ("!web", "only takes hosts away; say first from which, such as 'all:!web'"),
+        ("&web", "only takes hosts away"),
+        ("!web:&db", "only takes hosts away"),
+        ("~web.*", "regular expressions such as '~web.*' are not supported yet"),
+        ("web:!~db.*", "regular expressions such as '~db.*' are not supported yet"),
+        ("web[0]", "ranges and subscripts such as 'web[0]' are not supported yet"),
+        ("web[0:2]", "ranges and subscripts such as 'web[0:2]' are not supported yet"),
+        ("web[-1]", "ranges and subscripts"),
+        ("web-[1:3],db", "ranges and subscripts"),
+        ("web[0-9]", "ranges and subscripts"),
+        ("{{ target }}", "templates such as"),
+        ("!!web,all", "cannot be read"),
+        ("web:!@x", "cannot be read"),
+        ("@not-there.txt", "there is no file 'not-there.txt'"),
+    ],
+)
+def test_pattern_that_cannot_be_read_is_refused(pattern: str, message: str) -> None:
+    """An empty pattern, one without a positive term, or an unsupported form is a usage error that says where."""
+    with pytest.raises(UsageError) as caught:
+        select(pattern, INVENTORY, what="--limit")
+
+    assert str(caught.value).startswith("--limit: ")
+    assert message in str(caught.value)
+    assert caught.value.exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("pattern", "message"),
+    [
+        ("wbe-1", "r.yaml:7:8: hosts: no host or group is named 'wbe-1'; did you mean web-1"),
+        ("all:!wbe", "no host or group is named 'wbe'; did you mean web"),
+        ("all:&qqqq", "no host or group is named 'qqqq'; `remedy inventory` lists what there is"),
+        ("web-9*", "no host or group is named 'web-9*'"),
+        ("WEB", "no host or group is named 'WEB'; did you mean web"),
+        ("all web", "no host or group is named 'all web'"),
+        ("web:\x1b[2J", "no host or group is named '\\x1b[2J'"),
+    ],
+)
+def test_term_that_names_nothing_is_refused(pattern: str, message: str) -> None:
+    """A term that names nothing is exit code 6 with the nearest names, also where it takes away."""
+    with pytest.raises(NothingNamed) as caught:
+        select(pattern, INVENTORY, what="r.yaml:7:8: hosts")
+
+    assert message in str(caught.value)
+    assert caught.value.exit_code == 6
+
+
+def test_all_unknown_terms_are_named_together() -> None:
+    """Two mistyped terms are two lines of one message."""
+    with pytest.raises(NothingNamed) as caught:
+        select("wbe-1,dbb", INVENTORY, what="--limit")
+
+    assert len(str(caught.value).splitlines()) == 2
+
+
+def test_cases_may_name_what_is_not_there() -> None:
+    """With must_exist false an unknown term names nobody, and the rest still counts."""
+    assert select("all:!archive01", INVENTORY, what="case", must_exist=False) == GROUPS["all"]
+    assert select("archive01", INVENTORY, what="case", must_exist=False) == ()
+
+
+def test_file_holds_terms_a_line(tmp_path: Path) -> None:
+    """`@file` adds the patterns of its lines; comments and empty lines are nothing."""
+    file = tmp_path / "hosts.txt"
+    file.write_text("# tonight\nweb-1\n\nweb-2  # slow\n!web-2\nfe80::1\n")
+
+    assert select(f"@{file}", INVENTORY, what="--limit") == ("fe80::1", "web-1")
+    assert select(f"db,@{file}", INVENTORY, what="--limit") == ("db-1", "fe80::1", "web-1")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "names no host"),
+        (b"# nobody\n\n", "names no host"),
+        (b"!web-1\n", "only takes hosts away"),
+        (b"@other.txt\n", "cannot be read"),
+        (b"\xff\n", "is not UTF-8"),
+    ],
+)
+def test_file_that_names_nobody_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
+    """An empty file, one that only takes away, or one that names another file is a usage error."""
+    file = tmp_path / "hosts.txt"
+    file.write_bytes(content)
+
+    with pytest.raises(UsageError, match=message):
+        select(f"@{file}", INVENTORY, what="--limit")
+
+
+def test_rule_may_not_name_a_file() -> None:
+    """A rule's hosts must not depend on a file beside it."""
+    with pytest.raises(UsageError, match="are for --limit"):
+        check_pattern("web,@hosts.txt", files=False)
+    check_pattern("@hosts.txt")
+
+
+_NAMES = st.sampled_from([*GROUPS["all"], *GROUPS, "web-*", "*"])
+_SIGNED = st.lists(st.tuples(st.sampled_from(["", "&", "!"]), _NAMES), min_size=1, max_size=6)
+
+
+@given(_SIGNED, st.randoms(use_true_random=False))
+def test_order_of_terms_does_not_matter(terms: list[tuple[str, str]], random: Random) -> None:
+    """The same terms in another order name the same hosts, and exclusions always win."""
+    terms = [*terms, ("", "all")]
+    shuffled = random.sample(terms, len(terms))
+
+    first = select(",".join(sign + name for sign, name in terms), INVENTORY, what="x")
+    second = select(",".join(sign + name for sign, name in shuffled), INVENTORY, what="x")
+
+    assert first == second
+    for sign, name in terms:
+        if sign == "!":
+            assert not set(first) & set(select(name, INVENTORY, what="x"))
+
+
+@given(_SIGNED, st.permutations(list(GROUPS["all"])))
+def test_order_of_the_inventory_does_not_matter(terms: list[tuple[str, str]], names: list[str]) -> None:
+    """The answer is sorted and does not depend on the order in which hosts and groups are held."""
+    turned = Inventory(
+        hosts={name: Host(name=name) for name in names},
+        groups={name: tuple(reversed(GROUPS[name])) for name in reversed(GROUPS)},
+        source="turned",
+    )
+    pattern = ",".join(["all", *(sign + name for sign, name in terms)])
+
+    assert select(pattern, turned, what="x") == select(pattern, INVENTORY, what="x")
+
+
+@given(st.text(max_size=30))
+def test_any_text_is_hosts_or_an_error_of_ours(pattern: str) -> None:
+    """No text makes the selection fail in another way than with its own errors."""
+    try:
+        names = select(pattern, INVENTORY, what="x")
+    except (UsageError, NothingNamed):
+        return
+    assert set(names) <= set(GROUPS["all"])
