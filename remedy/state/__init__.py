@@ -1,0 +1,1 @@
+"""What remedy remembers: the state directory with its stop file, locks, ledger and audit log."""

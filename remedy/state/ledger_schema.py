@@ -1,0 +1,296 @@
+"""
+The ledger's file: its tables, its migrations, how it is opened and copied.
+
+A rollback journal (DELETE) and many short transactions; `synchronous` is EXTRA,
+which is FULL and one more sync of the directory after a commit: with FULL alone a
+power cut can bring the removed journal back, which takes a committed intent away
+again. Source: https://www.sqlite.org/pragma.html#pragma_synchronous
+"""
+
+import os
+import shutil
+import sqlite3
+import stat
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+
+from remedy.errors import StateError
+
+__all__ = ["APPLICATION_ID", "MIGRATIONS", "copy_ledger", "open_ledger", "sqlite_errors", "transaction"]
+
+APPLICATION_ID = 0x72656D79
+"""'remy', in the file's header, so that nobody takes another database for a ledger."""
+
+_BUSY_TIMEOUT_S = 10.0
+_COPIES_MAX = 20
+_FILE_MODE = 0o600
+
+_V1 = (
+    """
+    CREATE TABLE runs (
+        seq INTEGER PRIMARY KEY,
+        id TEXT NOT NULL UNIQUE,
+        started_at TEXT NOT NULL,
+        actor TEXT NOT NULL,
+        command TEXT NOT NULL,
+        plan_digest TEXT NOT NULL,
+        ended_at TEXT,
+        exit_code INTEGER,
+        CHECK ((ended_at IS NULL) = (exit_code IS NULL))
+    ) STRICT
+    """,
+    # Every execution of every run's plan. The same plan carried out twice has the same
+    # execution ids in two runs; only one of them can have the intent.
+    """
+    CREATE TABLE executions (
+        run_id TEXT NOT NULL REFERENCES runs (id),
+        execution_id TEXT NOT NULL,
+        position INTEGER NOT NULL,
+        rule TEXT NOT NULL,
+        host TEXT NOT NULL,
+        key TEXT NOT NULL,
+        outcome_at TEXT,
+        outcome TEXT,
+        reason TEXT,
+        PRIMARY KEY (run_id, execution_id),
+        CHECK ((outcome_at IS NULL) = (outcome IS NULL)),
+        CHECK ((reason IS NULL) = (outcome IS NULL))
+    ) STRICT, WITHOUT ROWID
+    """,
+    "CREATE INDEX executions_open ON executions (host) WHERE outcome IS NULL",
+    """
+    CREATE TABLE releases (
+        seq INTEGER PRIMARY KEY,
+        rule TEXT NOT NULL,
+        host TEXT,
+        at TEXT NOT NULL,
+        reason TEXT NOT NULL,
+        actor TEXT NOT NULL
+    ) STRICT
+    """,
+    # The order of attempts is seq, never a time: clocks go back.
+    """
+    CREATE TABLE intents (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT,
+        execution_id TEXT NOT NULL UNIQUE,
+        run_id TEXT NOT NULL,
+        rule TEXT NOT NULL,
+        host TEXT NOT NULL,
+        key TEXT NOT NULL,
+        script_sha256 TEXT NOT NULL,
+        at TEXT NOT NULL,
+        deadline_s INTEGER NOT NULL,
+        boot_id TEXT,
+        result_at TEXT,
+        ending TEXT,
+        exit_code INTEGER,
+        released_by INTEGER REFERENCES releases (seq),
+        FOREIGN KEY (run_id, execution_id) REFERENCES executions (run_id, execution_id),
+        CHECK ((result_at IS NULL) = (ending IS NULL)),
+        CHECK (exit_code IS NULL OR ending IS NOT NULL)
+    ) STRICT
+    """,
+    "CREATE INDEX intents_incident ON intents (rule, host, key, seq)",
+    """
+    CREATE TABLE breakers (
+        seq INTEGER PRIMARY KEY,
+        rule TEXT NOT NULL,
+        run_id TEXT NOT NULL REFERENCES runs (id),
+        opened_at TEXT NOT NULL,
+        reason TEXT NOT NULL,
+        closed_by INTEGER REFERENCES releases (seq)
+    ) STRICT
+    """,
+    "CREATE UNIQUE INDEX breakers_open ON breakers (rule) WHERE closed_by IS NULL",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_V1,)
+"""Statements that lead from each version to the next; never changed after a release, only added to."""
+
+
+@contextmanager
+def sqlite_errors(path: Path) -> Iterator[None]:
+    """
+    Translate what SQLite raises.
+
+    Raises:
+        StateError: with the ledger's path and what SQLite said.
+    """
+    try:
+        yield
+    except sqlite3.ProgrammingError:
+        raise  # Ours: a closed ledger, a wrong number of values.
+    except sqlite3.IntegrityError as exc:
+        raise StateError(f"ledger {path}: what was to be recorded contradicts what is there: {exc}") from exc
+    except sqlite3.OperationalError as exc:
+        if _code(exc) == sqlite3.SQLITE_BUSY:
+            message = f"ledger {path}: another process has kept it busy for {_BUSY_TIMEOUT_S:g}s; try again"
+            raise StateError(message) from exc
+        raise StateError(f"ledger {path} cannot be used: {exc}; check its directory's permissions and space") from exc
+    except sqlite3.DatabaseError as exc:
+        raise StateError(f"ledger {path} is damaged or no ledger: {exc}; restore it from a backup") from exc
+
+
+def _code(error: sqlite3.Error) -> int:
+    """Return SQLite's primary error code; 0 when the error is not SQLite's."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """Hold one immediate transaction: committed at the end of the block, rolled back on any exception."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        # SQLite ends the transaction by itself after some errors (a full disk).
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def open_ledger(path: Path, *, migrations: Sequence[Sequence[str]] = MIGRATIONS) -> sqlite3.Connection:
+    """
+    Open the ledger, creating or migrating it; a journal that a crash left is rolled back.
+
+    Raises:
+        StateError: it cannot be read or written, is damaged, is no ledger, or was
+            written by a newer remedy. Never taken for an empty one.
+    """
+    _create_or_check(path)
+    with sqlite_errors(path):
+        connection = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
+        try:
+            _set_up(connection, path, migrations)
+        except BaseException:
+            connection.close()
+            raise
+    return connection
+
+
+def _create_or_check(path: Path) -> None:
+    """
+    Create the file, or see that it is one that can be written; never with a descriptor.
+
+    Closing any descriptor of a file drops all POSIX locks of the process on it,
+    also those of another connection that is inside a transaction.
+    Source: https://www.sqlite.org/howtocorrupt.html, section 2.2
+    """
+    try:
+        os.mknod(path, _FILE_MODE | stat.S_IFREG)
+    except FileExistsError:
+        if not stat.S_ISREG(path.lstat().st_mode):
+            raise StateError(f"ledger {path} cannot be opened: it is no file") from None
+        if not os.access(path, os.R_OK | os.W_OK, effective_ids=True):
+            raise StateError(f"ledger {path} cannot be opened: no permission to read and write it") from None
+    except OSError as exc:
+        raise StateError(f"ledger {path} cannot be opened: {exc.strerror}") from exc
+
+
+def _set_up(connection: sqlite3.Connection, path: Path, migrations: Sequence[Sequence[str]]) -> None:
+    connection.execute("PRAGMA journal_mode = DELETE")
+    connection.execute("PRAGMA synchronous = EXTRA")
+    connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute("PRAGMA trusted_schema = OFF")
+    found = [str(row[0]) for row in connection.execute("PRAGMA quick_check(1)")]
+    if found != ["ok"]:
+        raise StateError(f"ledger {path} is damaged: {found[0]}; restore it from a backup")
+    if _version(connection, path) == len(migrations):
+        return
+    with transaction(connection):
+        # Asked again inside: another process may have migrated it meanwhile.
+        version = _version(connection, path)
+        if version > len(migrations):
+            raise StateError(f"ledger {path} was written by a newer remedy (version {version}); use that one")
+        for statements in migrations[version:]:
+            for statement in statements:
+                connection.execute(statement)
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {len(migrations)}")
+
+
+def _version(connection: sqlite3.Connection, path: Path) -> int:
+    (application_id,) = connection.execute("PRAGMA application_id").fetchone()
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if application_id != APPLICATION_ID and (application_id or tables or version):
+        raise StateError(f"{path} is no ledger of remedy; name another state directory with --state DIR")
+    return int(version)
+
+
+def copy_ledger(path: Path, directory: Path) -> Path:
+    """
+    Copy a ledger into a directory without writing beside it; returns the copy's path.
+
+    A read transaction keeps writers away while it is copied. That fails when a
+    crash left a journal behind (rolling it back would be a write): then database
+    and journal are copied as they are, again until nothing changed in between,
+    and opening the copy rolls it back there. Not for a process that has the ledger
+    open itself: reading the file as a file would drop its locks.
+
+    Raises:
+        StateError: there is none, it cannot be read, or it keeps changing.
+    """
+    target = directory / path.name
+    try:
+        for _ in range(_COPIES_MAX):
+            if _copy_by_reading(path, target) or _copy_files(path, target):
+                return target
+    except OSError as exc:
+        raise StateError(f"ledger {path} cannot be read: {exc.strerror}; it is not taken for an empty one") from exc
+    raise StateError(f"ledger {path} keeps changing; try again")
+
+
+def _copy_by_reading(path: Path, target: Path) -> bool:
+    """Copy inside a read transaction; False when there is none to be had without writing."""
+    _remove_copy(target)
+    uri = f"{path.absolute().as_uri()}?mode=ro"
+    with sqlite_errors(path), ExitStack() as opened:
+        try:
+            source = sqlite3.connect(uri, uri=True, timeout=_BUSY_TIMEOUT_S, isolation_level=None)
+            opened.enter_context(closing(source))
+            source.execute("BEGIN")
+            source.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+        except sqlite3.OperationalError as exc:
+            if _code(exc) in {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}:
+                return False
+            raise
+        copy = sqlite3.connect(target)
+        opened.enter_context(closing(copy))
+        source.backup(copy)
+    return True
+
+
+def _copy_files(path: Path, target: Path) -> bool:
+    """Copy database and journal; False when one of them changed meanwhile."""
+    _remove_copy(target)
+    before = _fingerprint(path)
+    shutil.copyfile(path, target)
+    try:
+        shutil.copyfile(_journal(path), _journal(target))
+    except FileNotFoundError:
+        return False
+    return _fingerprint(path) == before
+
+
+def _fingerprint(path: Path) -> tuple[tuple[int, int, int] | None, ...]:
+    return tuple(_stamp(file) for file in (path, _journal(path)))
+
+
+def _stamp(path: Path) -> tuple[int, int, int] | None:
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return (found.st_ino, found.st_size, found.st_mtime_ns)
+
+
+def _journal(path: Path) -> Path:
+    return path.with_name(path.name + "-journal")
+
+
+def _remove_copy(target: Path) -> None:
+    target.unlink(missing_ok=True)
+    _journal(target).unlink(missing_ok=True)
