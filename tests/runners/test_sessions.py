@@ -1,0 +1,349 @@
+"""What every session does, over every transport: this machine, SSH as root, as a plain user, and through sudo."""
+
+import hashlib
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from remedy.port import CollectJob, CollectorEnding, FixEnding, FixResult
+from remedy_runners.capture import COLLECTOR_STDOUT_MAX, FIX_KEPT_MAX
+from tests.runners.conftest import Host, is_alive, wait_until
+
+pytestmark = pytest.mark.sshd
+
+NewId = Callable[[], str]
+
+
+def _fix(host: Host, script: bytes, **more: object) -> FixResult:
+    return host.session.fix(*host.fix_job(script, **more))  # type: ignore[arg-type]
+
+
+def test_collect_returns_output_bytes_exactly(host: Host) -> None:
+    """A collector's bytes cross the port as they are: no decoding, no newline added or lost."""
+    script = b"printf 'no newline \\377\\001 at the end'; printf 'err\\n' >&2\n"
+
+    collected = host.session.collect([host.collect_job(script)])
+
+    output = collected.outputs["s"]
+    assert (output.ending, output.exit_code) == (CollectorEnding.EXITED, 0)
+    assert output.stdout.head == b"no newline \xff\x01 at the end"
+    assert output.stdout.sha256 == hashlib.sha256(output.stdout.head).hexdigest()
+    assert output.stderr.head == b"err\n"
+
+
+def test_collect_reads_boot_id(host: Host) -> None:
+    """The host's boot id comes back with the collectors."""
+    collected = host.session.collect([host.collect_job(b":")])
+
+    assert collected.boot_id == Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def test_collect_spoiled_collectors_leave_others_alone(host: Host) -> None:
+    """One that hangs, one that fails, one that floods, one that prints rubbish: the good ones are intact."""
+    jobs = [
+        host.collect_job(b"echo first", signal="first"),
+        host.collect_job(b"sleep 60", signal="hangs", timeout_s=1),
+        host.collect_job(b"exit 3", signal="fails"),
+        host.collect_job(b"trap '' PIPE; while :; do echo flood; done 2>/dev/null", signal="floods", timeout_s=2),
+        host.collect_job(b"head -c 5000 /dev/urandom", signal="rubbish"),
+        host.collect_job(b"kill -9 $$", signal="dies"),
+        host.collect_job(b"if true", signal="syntax"),
+        host.collect_job(b"emit mount /", signal="last", mount="text"),
+    ]
+
+    outputs = host.session.collect(jobs).outputs
+
+    assert outputs["first"].stdout.head == b"first\n"
+    assert outputs["last"].stdout.head == b'{"mount":"/"}\n'
+    assert outputs["hangs"].ending is CollectorEnding.TIMED_OUT
+    assert (outputs["fails"].ending, outputs["fails"].exit_code) == (CollectorEnding.EXITED, 3)
+    assert outputs["floods"].ending is CollectorEnding.TOO_MUCH_OUTPUT
+    assert outputs["floods"].exit_code is None
+    assert outputs["rubbish"].stdout.size == 5000
+    assert (outputs["dies"].ending, outputs["dies"].exit_code) == (CollectorEnding.EXITED, 137)
+    assert outputs["syntax"].exit_code != 0
+    assert all(outputs[name].ending is CollectorEnding.EXITED for name in ("first", "rubbish", "last"))
+
+
+def test_collect_largest_output_is_intact_and_one_byte_more_is_too_much(host: Host) -> None:
+    """Exactly 1 MiB is a complete reading with its exit code; 1 MiB + 1 is not."""
+    jobs = [
+        host.collect_job(f"head -c {size} /dev/zero".encode(), signal=name)
+        for name, size in (("fits", COLLECTOR_STDOUT_MAX), ("over", COLLECTOR_STDOUT_MAX + 1))
+    ]
+
+    outputs = host.session.collect(jobs).outputs
+
+    assert (outputs["fits"].ending, outputs["fits"].exit_code) == (CollectorEnding.EXITED, 0)
+    assert outputs["fits"].stdout.size == COLLECTOR_STDOUT_MAX
+    assert outputs["fits"].stdout.complete
+    assert outputs["over"].ending is CollectorEnding.TOO_MUCH_OUTPUT
+
+
+def test_collect_much_standard_error_is_drained(host: Host) -> None:
+    """A collector that writes a megabyte of errors ends well; 64 KiB of them come back."""
+    script = b"head -c 1000000 /dev/zero >&2; echo fine"
+
+    output = host.session.collect([host.collect_job(script)]).outputs["s"]
+
+    assert (output.ending, output.exit_code, output.stdout.head) == (CollectorEnding.EXITED, 0, b"fine\n")
+    assert output.stderr.size == 65_536
+
+
+def test_collect_kills_what_a_collector_leaves_behind(host: Host) -> None:
+    """A background child that holds the output is killed when its collector has ended; nobody waits for it."""
+    began = time.monotonic()
+
+    script = b"sleep 4711 & echo $!"
+    output = host.session.collect([host.collect_job(script, timeout_s=20)]).outputs["s"]
+
+    assert (output.ending, output.exit_code) == (CollectorEnding.EXITED, 0)
+    assert time.monotonic() - began < 10
+    wait_until(lambda: not is_alive(int(output.stdout.head)))
+
+
+def test_collect_gives_each_collector_only_its_own_values(host: Host) -> None:
+    """A value of one collector is not seen by the next."""
+    jobs = [
+        CollectJob(
+            signal=name,
+            script=b'printf "%s|%s" "${REMEDY_PARAM_A-unset}" "${REMEDY_PARAM_B-unset}"',
+            environment=environment,
+            columns={},
+            timeout_s=5,
+            become_root=host.become_root,
+        )
+        for name, environment in (("a", {"REMEDY_PARAM_A": "1"}), ("b", {"REMEDY_PARAM_B": "it's\n2"}))
+    ]
+
+    outputs = host.session.collect(jobs).outputs
+
+    assert outputs["a"].stdout.head == b"1|unset"
+    assert outputs["b"].stdout.head == b"unset|it's\n2"
+
+
+def test_collect_both_privileges_come_back(host: Host) -> None:
+    """Collectors as the login and as root are answered together, whoever the login is."""
+    jobs = [
+        CollectJob(signal=name, script=b"id -u", environment={}, columns={}, timeout_s=5, become_root=name == "root")
+        for name in ("login", "root")
+    ]
+
+    outputs = host.session.collect(jobs).outputs
+
+    assert outputs["login"].stdout.head == (b"4201\n" if host.kind in ("ssh-plain-user", "ssh-sudo") else b"0\n")
+    assert outputs["root"].stdout.head == b"0\n"
+
+
+@pytest.mark.parametrize(
+    ("shebang", "prints"),
+    [
+        (b"#!/bin/sh", b"echo sh"),
+        (b"#!/usr/bin/env bash", b"echo ba${BASH_VERSION:+sh}"),
+        (b"#!/usr/bin/env python3", b"import sys; print('python3' if not sys.stdin.read() else 'stdin')"),
+        (b"#!/usr/bin/perl", b"echo sh"),
+    ],
+)
+def test_fix_interpreter_is_the_shebangs(host: Host, new_id: NewId, shebang: bytes, prints: bytes) -> None:
+    """sh, bash and python3 run what asks for them; anything else is sh."""
+    result = _fix(host, shebang + b"\n" + prints + b"\n", execution_id=new_id())
+
+    assert (result.ending, result.exit_code) == (FixEnding.FINISHED, 0)
+    assert result.stdout.kept.strip() in shebang + b" sh"
+
+
+def test_fix_shebang_options_are_kept(host: Host, new_id: NewId) -> None:
+    """`#!/bin/sh -eu` stops at the first error as its author meant it to."""
+    result = _fix(host, b"#!/bin/sh -eu\nfalse\necho went on\n", execution_id=new_id())
+
+    assert (result.exit_code, result.stdout.kept) == (1, b"")
+
+
+@pytest.mark.parametrize("code", [0, 1, 90, 97, 124, 126, 137, 255])
+def test_fix_exit_code_is_the_scripts(host: Host, new_id: NewId, code: int) -> None:
+    """Every exit code comes back as it is, also those that loader and timeout use."""
+    result = _fix(host, f"echo out; echo err >&2; exit {code}".encode(), execution_id=new_id())
+
+    assert (result.ending, result.exit_code) == (FixEnding.FINISHED, code)
+    assert (result.stdout.kept, result.stderr.kept) == (b"out\n", b"err\n")
+
+
+def test_fix_script_has_empty_stdin_and_no_descriptors_of_ours(host: Host, new_id: NewId) -> None:
+    """Standard input is at its end, and neither the host's lock nor the controller's line is open."""
+    script = b"wc -c; for fd in 5 6 7 8 9; do [ -e /dev/fd/$fd ] && echo open $fd; done; umask; pwd; echo $LC_ALL $PATH"
+
+    result = _fix(host, script, execution_id=new_id())
+
+    assert result.stdout.kept.split(b"\n")[:4] == [
+        b"0",
+        b"0077",
+        b"/",
+        b"C /usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    ]
+
+
+def test_fix_values_arrive_as_they_are(host: Host, new_id: NewId) -> None:
+    """Quotes, newlines, dollars, UTF-8 and every ASCII character reach the script unchanged."""
+    value = "".join(map(chr, range(1, 128))) + "'\"$(id)`id`\\ äö€\n"
+
+    result = _fix(
+        host, b'printf %s "$REMEDY_ROW_MOUNT"', execution_id=new_id(), environment={"REMEDY_ROW_MOUNT": value}
+    )
+
+    assert result.stdout.kept == value.encode()
+
+
+def test_fix_deadline_ends_a_script(host: Host, new_id: NewId) -> None:
+    """The deadline is kept on the host; that is `timed_out`, not `lost`, and what was printed is there."""
+    result = _fix(host, b"echo begun; sleep 60", execution_id=new_id(), timeout_s=1)
+
+    assert (result.ending, result.exit_code, result.stdout.kept) == (FixEnding.TIMED_OUT, None, b"begun\n")
+
+
+@pytest.mark.parametrize("kind", ["local", "ssh-sudo"], indirect=True)
+def test_fix_deadline_kills_a_script_that_will_not_end(host: Host, new_id: NewId) -> None:
+    """A script that traps TERM is killed, with what it started."""
+    script = b"trap '' TERM; sleep 4712 & echo $!; while :; do sleep 1; done"
+
+    result = _fix(host, script, execution_id=new_id(), timeout_s=1)
+
+    assert (result.ending, result.exit_code) == (FixEnding.TIMED_OUT, None)
+    wait_until(lambda: not is_alive(int(result.stdout.kept)))
+
+
+def test_fix_background_child_does_not_delay_the_result(host: Host, new_id: NewId) -> None:
+    """A child that keeps the output open and lives on delays nothing, and is left alone."""
+    began = time.monotonic()
+
+    result = _fix(host, b"sleep 8 & echo $!", execution_id=new_id())
+
+    assert (result.ending, result.exit_code) == (FixEnding.FINISHED, 0)
+    assert time.monotonic() - began < 5
+    assert is_alive(int(result.stdout.kept))
+
+
+def test_fix_much_output_keeps_head_and_tail_and_counts_all(host: Host, new_id: NewId) -> None:
+    """Of a megabyte on each stream, 64 KiB from either end are kept, and all of it is counted and hashed."""
+    script = b"echo begin; head -c 1000000 /dev/zero; echo end; head -c 900000 /dev/zero >&2"
+    whole = b"begin\n" + bytes(1_000_000) + b"end\n"
+
+    result = _fix(host, script, execution_id=new_id())
+
+    assert result.exit_code == 0
+    assert (result.stdout.size, result.stdout.sha256) == (len(whole), hashlib.sha256(whole).hexdigest())
+    assert result.stdout.head == whole[:FIX_KEPT_MAX]
+    assert result.stdout.tail == whole[-FIX_KEPT_MAX:]
+    assert result.stderr.size == 900_000
+
+
+def test_fix_endless_output_is_killed(host: Host, new_id: NewId) -> None:
+    """A script that prints for ever is killed at 16 MiB, long before its deadline, and its end is seen."""
+    result = _fix(host, b"yes & yes >&2", execution_id=new_id(), timeout_s=60)
+
+    assert (result.ending, result.exit_code) == (FixEnding.FINISHED, 137)
+    assert "16777216" in result.reason
+
+
+def test_fix_second_start_of_an_execution_is_not_made(host: Host, new_id: NewId, connect: Callable[[], Host]) -> None:
+    """The same execution id starts once on a host, also over another connection."""
+    execution_id = new_id()
+    first = _fix(host, b"echo ran", execution_id=execution_id)
+
+    again = [_fix(session, b"echo ran", execution_id=execution_id) for session in (host, connect())]
+
+    assert first.stdout.kept == b"ran\n"
+    assert [result.ending for result in again] == [FixEnding.ALREADY_STARTED] * 2
+    assert all(not result.stdout.size for result in again)
+
+
+def test_fix_while_another_runs_is_host_busy(host: Host, new_id: NewId, connect: Callable[[], Host]) -> None:
+    """A fix with another id is not started while one runs; the same id is told apart; afterwards both may."""
+    first, second = new_id(), new_id()
+    results: list[FixResult] = []
+    other = connect()
+    script = b"echo begun; while ! [ -e $F ]; do sleep 0.05; done; rm $F"
+    wait_here = {"F": f"/tmp/go-{first}"}
+    thread = threading.Thread(
+        target=lambda: results.append(_fix(other, script, execution_id=first, environment=wait_here)), daemon=True
+    )
+    thread.start()
+    wait_until((host.markers / first / "start").exists)
+
+    busy = _fix(host, b"echo ran", execution_id=second)
+    same = _fix(host, b"echo ran", execution_id=first)
+    host.machine.path(f"/tmp/go-{first}").touch()
+    host.machine.path(f"/tmp/go-{first}").chmod(0o666)
+    host.machine.path("/tmp").chmod(0o777)
+    thread.join(10)
+    after = _fix(host, b"echo ran", execution_id=second)
+
+    assert busy.ending is FixEnding.HOST_BUSY
+    assert same.ending is FixEnding.ALREADY_STARTED
+    assert results[0].ending is FixEnding.FINISHED
+    assert (after.ending, after.stdout.kept) == (FixEnding.FINISHED, b"ran\n")
+
+
+def test_fix_held_host_is_left_alone(host: Host, new_id: NewId) -> None:
+    """/etc/remedy/hold stops every fix and gives its first line as the reason, made harmless."""
+    hold = host.machine.path("/etc/remedy/hold")
+    hold.write_bytes(b"moving house \x1b[31m until friday\nsecond line\n")
+    try:
+        result = _fix(host, b"echo ran", execution_id=new_id())
+    finally:
+        hold.unlink()
+
+    assert result.ending is FixEnding.HOST_HOLD
+    assert result.reason == "moving house \\x1b[31m until friday"
+    assert not result.stdout.size
+
+
+def test_fix_marker_says_when_and_how_it_ended(host: Host, new_id: NewId) -> None:
+    """The marker holds boot id, pid and deadline from before the start, and the exit code afterwards."""
+    execution_id = new_id()
+    _fix(host, b"exit 7", execution_id=execution_id, timeout_s=9)
+
+    start = dict(line.split() for line in (host.markers / execution_id / "start").read_text().splitlines())
+
+    assert start["boot_id"] == Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    assert start["deadline_s"] == "9"
+    assert int(start["pid"]) > 1
+    assert (host.markers / execution_id / "rc").read_text() == "7 0\n"
+    assert host.markers.stat().st_mode & 0o777 == 0o700
+
+
+def test_fix_marker_directory_that_cannot_be_written_is_refused(host: Host, new_id: NewId) -> None:
+    """Without a place for the marker nothing runs, and the message has the cure."""
+    host.session.fix(*host.fix_job(b":", execution_id=new_id()))
+    inside = "/" + str(host.markers).partition("/root/")[2]
+    host.machine.run("mount", "-t", "tmpfs", "-o", "ro", "tmpfs", inside)
+    try:
+        result = _fix(host, b"echo ran", execution_id=new_id())
+    finally:
+        host.machine.run("umount", inside)
+
+    assert result.ending is FixEnding.REFUSED
+    assert inside in result.reason
+    assert "cannot be written" in result.reason
+    assert not result.stdout.size
+
+
+def test_fix_that_differs_from_its_permit_is_an_error(host: Host, new_id: NewId) -> None:
+    """A permit for one script does not carry another."""
+    permit, _ = host.fix_job(b"echo permitted", execution_id=new_id())
+    _, job = host.fix_job(b"echo other", execution_id=permit.execution_id)
+
+    with pytest.raises(ValueError, match="not the one that was permitted"):
+        host.session.fix(permit, job)
+
+
+def test_script_and_values_are_not_in_the_process_list(host: Host, new_id: NewId) -> None:
+    """While a fix runs, neither its text nor its values stand in any command line, environment aside."""
+    script = b"echo MARKER-IN-SCRIPT >/dev/null; for p in /proc/[0-9]*; do cat $p/cmdline; done 2>/dev/null"
+
+    result = _fix(host, script, execution_id=new_id(), environment={"REMEDY_PARAM_A": "MARKER-IN-VALUE"})
+
+    assert b"/dev/fd/3" in result.stdout.kept
+    assert b"MARKER-IN" not in result.stdout.kept
