@@ -1,0 +1,1 @@
+"""What `python -m benchmarks.matching` and `python -m benchmarks.startup` measure; see docs/performance.md."""
