@@ -70,7 +70,7 @@ class LedgerFacts:
     What the ledger says inside the transaction that will record the intent.
 
     `attempts` are those of the incident since its last release, oldest first.
-    `known_ids` is true when the execution id already has an intent. `open_breaker`
+    `known_id` is true when the execution id already has an intent. `open_breaker`
     and `host_busy` name the reason, or are empty.
     """
 

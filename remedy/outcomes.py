@@ -16,11 +16,21 @@ __all__ = ["Ended", "FreshRow", "is_proved", "outcome_of_fix", "outcome_of_verif
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
-    """How an execution ended: its outcome, why, and for `skipped` what skipped it."""
+    """
+    How an execution ended: its outcome, why, and for `skipped` (and only then) what skipped it.
+
+    Raises:
+        ValueError: `skipped` by nothing, or a skip with another outcome.
+    """
 
     outcome: Outcome
     reason: str = ""
     skip: Skip | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a skip that would count as nothing at all."""
+        if (self.outcome is Outcome.SKIPPED) != (self.skip is not None):
+            raise ValueError(f"{self.outcome.value} with skip {self.skip}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

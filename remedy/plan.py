@@ -8,7 +8,7 @@ it; every execution's id comes from that digest.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 from remedy.canonical import canonical_json, digest_fields, digest_text, plain
@@ -203,15 +203,22 @@ def _execution_id(plan_digest: str, execution: Execution) -> str:
 def exemption_of(scope: Scope, host: Host, row: Row, others: Mapping[str, Row | None], *, now: datetime) -> Held | None:
     """Return the exemption that covers this row of this host now; an unknown `where` exempts."""
     params = scope.rule.params_for(host)
+    now = now.astimezone(UTC)
     for exemption, names in zip(scope.rule.exempt, scope.exempt_names, strict=True):
         if host.name not in names or exemption.expired(now):
             continue
         if exemption.where is not None and exemption.where.bind(params)(row, others) is False:
             continue
-        until = exemption.until
-        end = datetime.combine(until + timedelta(days=1), datetime.min.time(), now.tzinfo) if until else None
-        return Held(hold=Hold.EXEMPT, reason=exemption.reason, until=end, lifted_by="editing the rule's `exempt`")
+        lifted_by = "editing the rule's `exempt`"
+        return Held(hold=Hold.EXEMPT, reason=exemption.reason, until=_end_of_day(exemption.until), lifted_by=lifted_by)
     return None
+
+
+def _end_of_day(last: date | None) -> datetime | None:
+    """Return when a last day is over (UTC); the calendar's last day has no end that could be written."""
+    if last is None or last == date.max:
+        return None
+    return datetime.combine(last + timedelta(days=1), time.min, UTC)
 
 
 def _sort_findings(

@@ -8,7 +8,7 @@ with line and reason, for a reading is only worth something when it is complete.
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, NoReturn
 
@@ -37,6 +37,9 @@ ROWS_MAX = 10_000
 ROWS_SIZE_MAX = 1_048_576
 TEXT_BYTES_MAX = 4_096
 READINGS_FORMAT = 1
+
+_BLANKS = " \t\r"
+"""What JSON takes for nothing inside a line; other blanks are text, and text is no row."""
 
 
 class _Odd(Exception):
@@ -116,7 +119,7 @@ def _rows_of_exit(signal: Signal, output: CollectorOutput) -> tuple[Row, ...]:
 
 
 def _rows_of_text(signal: Signal, text: str) -> tuple[Row, ...]:
-    lines = [(number, line) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
+    lines = [(number, line) for number, line in enumerate(text.split("\n"), start=1) if line.strip(_BLANKS)]
     if len(lines) > ROWS_MAX:
         raise _Odd(f"more than {ROWS_MAX} rows")
     values = [(number, _object_of_line(number, line)) for number, line in lines]
@@ -128,7 +131,7 @@ def _rows_of_text(signal: Signal, text: str) -> tuple[Row, ...]:
 
 def _say_not_applicable(number: int, value: Mapping[str, Any], *, alone: bool) -> NoReturn:
     reason = value["not_applicable"]
-    if not alone or len(value) != 1 or not isinstance(reason, str):
+    if not alone or len(value) != 1 or not isinstance(reason, str) or not reason.strip():
         raise _Odd(f"line {number}: not_applicable stands alone, with a reason")
     raise _NotApplicable(untrusted(reason, characters_max=200))
 
@@ -239,12 +242,15 @@ def parse_time(text: str) -> datetime:
     Return the UTC time of a text such as 2026-11-22T03:00:00Z.
 
     Raises:
-        ValueError: no ISO 8601 time, or one without a zone.
+        ValueError: no ISO 8601 time, one without a zone, or outside the years 1 to 9999.
     """
     time = datetime.fromisoformat(text)
     if time.tzinfo is None:
         raise ValueError(f"{text} has no time zone; end it with Z")
-    return time.astimezone(UTC)
+    try:
+        return time.astimezone(UTC)
+    except OverflowError as exc:
+        raise ValueError(f"{text} is outside the calendar") from exc
 
 
 def dump_readings(readings: Iterable[Reading], *, collected_at: datetime, digests: Mapping[str, str]) -> Iterator[str]:
@@ -272,17 +278,24 @@ def parse_readings(lines: Iterable[str], signals: Mapping[str, Signal], *, file:
     Return the readings of a file, each row checked against its signal as it is today.
 
     A row that no longer fits makes its reading `failed`; a reading of a signal
-    that does not exist any more is left out. Blank lines are not allowed.
+    that does not exist any more is left out. Blank lines are not allowed, nor a
+    second reading of a host and signal: nobody could say which of them is true.
 
     Raises:
         FilesError: the file is no readings file; with the line.
     """
     numbered = enumerate(lines, start=1)
     collected_at, digests = _header(next(numbered, (1, ""))[1], file=file)
-    readings = []
+    readings: list[Reading] = []
+    lines_by_place: dict[tuple[str, str], int] = {}
     for number, line in numbered:
-        reading = _reading_of_line(line, signals, place=Place(file=file, line=number, column=1))
-        if reading is not None:
+        place = Place(file=file, line=number, column=1)
+        reading = _reading_of_line(line, signals, place=place)
+        first = lines_by_place.setdefault((reading.host, reading.signal), number)
+        if first != number:
+            message = f"a second reading of {reading.signal} on {reading.host}; the first is in line {first}"
+            raise _problem(place, untrusted(message))
+        if reading.signal in signals:
             readings.append(reading)
     return ReadingsFile(collected_at=collected_at, digests=digests, readings=tuple(readings))
 
@@ -291,12 +304,12 @@ def _header(line: str, *, file: str) -> tuple[datetime, Mapping[str, str]]:
     place = Place(file=file, line=1, column=1)
     cure = "make one with `remedy scan --save FILE`"
     try:
-        header = json.loads(line)
+        header = _json_of_line(line)
         if header["readings"] != READINGS_FORMAT:
             raise _problem(place, f"readings format {header['readings']!r} is not {READINGS_FORMAT}", cure)
-        digests = {str(name): str(digest) for name, digest in header["signals"].items()}
+        digests = {name: _text(digest) for name, digest in header["signals"].items()}
         return parse_time(header["collected_at"]), digests
-    except (ValueError, TypeError, KeyError, AttributeError) as exc:
+    except (_Odd, ValueError, TypeError, KeyError, AttributeError, RecursionError) as exc:
         raise _problem(place, "this is no readings file", cure) from exc
 
 
@@ -304,35 +317,43 @@ def _problem(place: Place, message: str, cure: str = "") -> FilesError:
     return FilesError([Problem(place=place, message=message, cure=cure)])
 
 
-def _reading_of_line(line: str, signals: Mapping[str, Signal], *, place: Place) -> Reading | None:
+def _json_of_line(line: str) -> Any:
+    return json.loads(line, object_pairs_hook=_no_repeated, parse_constant=_no_constant)
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is no text")
+    return value
+
+
+def _reading_of_line(line: str, signals: Mapping[str, Signal], *, place: Place) -> Reading:
     try:
-        raw = json.loads(line, object_pairs_hook=_no_repeated, parse_constant=_no_constant)
-        signal = signals.get(raw["signal"])
+        raw = _json_of_line(line)
+        status = ReadingStatus(raw["status"])
         reading = Reading(
-            host=str(raw["host"]),
-            signal=str(raw["signal"]),
+            host=_text(raw["host"]),
+            signal=_text(raw["signal"]),
             observed_at=parse_time(raw["observed_at"]),
-            status=ReadingStatus(raw["status"]),
-            reason=untrusted(str(raw.get("reason", ""))),
+            status=status,
+            reason=untrusted(_text(raw.get("reason", ""))),
         )
-        rows = [(place.line, dict(row)) for row in raw.get("rows", [])]
-    except (_Odd, ValueError, TypeError, KeyError, RecursionError) as exc:
+        # Rows that are missing are not the same as no rows: these can be healthy.
+        rows = raw["rows"] if status is ReadingStatus.OK else []
+        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+            raise TypeError("rows are a list of objects")
+    except (_Odd, ValueError, TypeError, KeyError, AttributeError, RecursionError) as exc:
         raise _problem(place, "this line is no reading") from exc
-    if signal is None or reading.status is not ReadingStatus.OK:
-        return reading if signal is not None else None
-    return _with_rows(signal, reading, rows)
+    signal = signals.get(reading.signal)
+    if signal is None or status is not ReadingStatus.OK:
+        return reading
+    return _with_rows(signal, reading, [(place.line, row) for row in rows])
 
 
 def _with_rows(signal: Signal, reading: Reading, rows: Sequence[tuple[int, Mapping[str, Any]]]) -> Reading:
     try:
-        checked, status, reason = _checked_rows(signal, rows), ReadingStatus.OK, ""
+        if len(rows) > ROWS_MAX:
+            raise _Odd(f"more than {ROWS_MAX} rows")
+        return replace(reading, reason="", rows=_checked_rows(signal, rows))
     except _Odd as odd:
-        checked, status, reason = (), ReadingStatus.FAILED, str(odd)
-    return Reading(
-        host=reading.host,
-        signal=reading.signal,
-        observed_at=reading.observed_at,
-        status=status,
-        reason=reason,
-        rows=checked,
-    )
+        return replace(reading, status=ReadingStatus.FAILED, reason=str(odd))

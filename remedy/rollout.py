@@ -7,6 +7,7 @@ distinct hosts; a host is bad if one of its executions is.
 """
 
 import itertools
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -39,6 +40,9 @@ __all__ = [
     "planned_waves",
     "rollout_order",
 ]
+
+
+_NAMES_MAX = 10
 
 
 def rollout_order(rule: str, hosts: Iterable[str], seed: str = "") -> tuple[str, ...]:
@@ -208,13 +212,18 @@ def planned_waves(spec: RolloutSpec) -> tuple[tuple[str, ...], ...]:
 class _Places:
     """Which hosts are left, and how many places of the shares are filled already."""
 
-    __slots__ = ("_filled", "_quota", "_spec", "left")
+    __slots__ = ("_filled", "_left_of", "_position", "_quota", "_spec", "left")
 
     def __init__(self, spec: RolloutSpec) -> None:
         self._spec = spec
         self._quota = _canary_quota(spec)
         self._filled = dict.fromkeys(self._quota, 0)
-        self.left: dict[str, None] = dict.fromkeys(spec.order)
+        self._position = {host: number for number, host in enumerate(spec.order)}
+        # A plain dict whose first keys were deleted is scanned from its start each time: quadratic.
+        self.left: OrderedDict[str, None] = OrderedDict.fromkeys(spec.order)
+        self._left_of: dict[str, OrderedDict[str, None]] = {platform: OrderedDict() for platform in self._quota}
+        for host in spec.order:
+            self._left_of[spec.platforms[host]][host] = None
 
     def target(self, share: int) -> int:
         """Return how many places are filled when the wave of this share (from 1) is full."""
@@ -227,9 +236,17 @@ class _Places:
         """Take the hosts that the wave of this share has a place for now, at most `room`."""
         taken = self._canaries(room) if share == 1 else self._next(self.target(share), room)
         for host in taken:
-            del self.left[host]
-            self._filled[self._spec.platforms[host]] += 1
+            platform = self._spec.platforms[host]
+            del self.left[host], self._left_of[platform][host]
+            self._filled[platform] += 1
         return taken
+
+    def clear(self) -> tuple[str, ...]:
+        """Take all hosts that are left, for good."""
+        left = tuple(self.left)
+        for hosts in (self.left, *self._left_of.values()):
+            hosts.clear()
+        return left
 
     def give_back(self, host: str) -> None:
         """Open the place of a host that was healed by itself."""
@@ -241,15 +258,8 @@ class _Places:
 
     def _canaries(self, room: int) -> list[str]:
         free = {platform: quota - self._filled[platform] for platform, quota in self._quota.items()}
-        taken: list[str] = []
-        for host in self.left:
-            if len(taken) >= room or not any(free.values()):
-                break
-            platform = self._spec.platforms[host]
-            if free[platform] > 0:
-                free[platform] -= 1
-                taken.append(host)
-        return taken
+        first = (itertools.islice(self._left_of[platform], min(room, places)) for platform, places in free.items())
+        return sorted(itertools.chain.from_iterable(first), key=self._position.__getitem__)[:room]
 
 
 def _canary_quota(spec: RolloutSpec) -> dict[str, int]:
@@ -272,6 +282,13 @@ class _Wave:
     hosts: list[str] = field(default_factory=list)
 
 
+def _names_text(hosts: Iterable[str]) -> str:
+    """Return the first names in order, and how many more there are; a fleet's names fit no message."""
+    names = sorted(hosts)
+    more = len(names) - _NAMES_MAX
+    return ", ".join(names[:_NAMES_MAX]) + (f" and {more} more" if more > 0 else "")
+
+
 class Rollout:
     """
     One rule's rollout over its planned hosts; fed with events, answers with effects.
@@ -287,10 +304,12 @@ class Rollout:
         self._running: set[str] = set()
         self._bad: set[str] = set()
         self._unreachable: set[str] = set()
-        self._good: dict[str, Outcome] = {}
+        self._good: set[str] = set()
+        self._fixed: set[str] = set()
         self._wave = _Wave(number=0, share=0)
         self._halted: Halted | None = None
         self._finished = False
+        self._awaited: type[Event] = Begin
 
     @property
     def spec(self) -> RolloutSpec:
@@ -311,11 +330,17 @@ class Rollout:
         """
         Take one event and return what must be done, in order.
 
-        After `Finished` every event gives no effect.
+        After `Finished` every event gives no effect; nor does one that is not
+        waited for (a second `SoakEnded`, the end of a host that does not run), so
+        that no event told twice can start a wave.
         """
         if self._finished:
             return ()
         match event:
+            case Begin() | SoakEnded() | HostsRead() if not isinstance(event, self._awaited):
+                return ()
+            case HostEnded(host=host) if host not in self._running:
+                return ()
             case Begin():
                 return self._next_wave()
             case ExecutionEnded(host=host, outcome=outcome):
@@ -335,7 +360,9 @@ class Rollout:
     def _count(self, host: str, outcome: Outcome) -> None:
         match outcome.outcome_class:
             case OutcomeClass.GOOD:
-                self._good[host] = outcome
+                self._good.add(host)
+                if outcome is Outcome.FIXED:
+                    self._fixed.add(host)
             case OutcomeClass.BAD:
                 self._bad.add(host)
             case OutcomeClass.UNREACHABLE:
@@ -347,8 +374,7 @@ class Rollout:
         """Halt when strictly more hosts than allowed are bad or unreachable."""
         spec = self._spec
         if len(self._bad) > spec.max_bad:
-            names = ", ".join(sorted(self._bad))
-            reason = f"{len(self._bad)} bad ({names}), more than max_bad {spec.max_bad}"
+            reason = f"{len(self._bad)} bad ({_names_text(self._bad)}), more than max_bad {spec.max_bad}"
             return self._halt(HaltedBy.MAX_BAD, reason)
         if len(self._unreachable) > spec.max_unreachable:
             reason = f"{len(self._unreachable)} unreachable, more than max_unreachable {spec.max_unreachable}"
@@ -358,11 +384,10 @@ class Rollout:
     def _halt(self, by: HaltedBy, reason: str) -> tuple[Effect, ...]:
         if self._halted is not None:
             return ()
-        self._halted = Halted(by, reason)
-        left = tuple(self._places.left)
-        self._places.left.clear()
-        skips = (SkipHost(host, Skip.HALTED, f"{by.value}: {reason}") for host in left)
-        return (self._halted, *skips)
+        # The gate takes an empty reason for none.
+        self._halted = Halted(by, reason or by.value)
+        why = f"{by.value}: {self._halted.reason}"
+        return (self._halted, *(SkipHost(host, Skip.HALTED, why) for host in self._places.clear()))
 
     def _finish_if_idle(self) -> tuple[Effect, ...]:
         if self._running or self._places.left:
@@ -395,6 +420,7 @@ class Rollout:
         """Start the next wave that takes a host; finish when none is left."""
         if not self._places.left:
             return self._finish_if_idle()
+        self._awaited = HostEnded
         number, share = self._wave.number + 1, self._wave.share
         while True:
             share += 1
@@ -418,6 +444,7 @@ class Rollout:
         without = self._platforms_without_good(self._confirmed())
         if without:
             return (self._wave_ended(), *self._halt_without_good(without), *self._finish_if_idle())
+        self._awaited = SoakEnded
         return (self._wave_ended(), Soak(self._spec.soak_s))
 
     def _confirmed(self, unread: frozenset[str] = frozenset()) -> set[str]:
@@ -437,8 +464,11 @@ class Rollout:
     def _soaked(self) -> tuple[Effect, ...]:
         if self._halted is not None:
             return self._finish_if_idle()
-        fixed = tuple(host for host in self._wave.hosts if self._good.get(host) is Outcome.FIXED)
-        return (ReadAgain(fixed),) if fixed else self._next_wave()
+        fixed = tuple(host for host in self._wave.hosts if host in self._fixed)
+        if not fixed:
+            return self._next_wave()
+        self._awaited = HostsRead
+        return (ReadAgain(fixed),)
 
     def _read_again(self, relapsed: frozenset[str], unread: frozenset[str]) -> tuple[Effect, ...]:
         self._bad |= relapsed

@@ -8,11 +8,14 @@ known, is counted here once and shows in the exit code.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
+from typing import assert_never
 
+from remedy.gate import Held
 from remedy.limits import Limit
 from remedy.model import Execution, Hold, Outcome, OutcomeClass, Skip, Verdict
 from remedy.outcomes import Ended
 from remedy.plan import HeldFinding, Plan
+from remedy.text import counted
 from remedy.verdicts import Judgement
 
 __all__ = [
@@ -109,7 +112,7 @@ class Coverage:
 
     def sentence(self) -> str:
         """Return what every summary says of how much was seen."""
-        parts = [f"judged {len(self.judged)} of {len(self.selected)} hosts"]
+        parts = [f"judged {len(self.judged)} of {counted(len(self.selected), 'host')}"]
         groups = (("unknown", self.unknown), ("unreachable", self.unreachable), ("refused", self.refused))
         seen = [f"{len(names)} {word}" for word, names in groups if names]
         return "; ".join([*parts, ", ".join(seen)]) if seen else parts[0]
@@ -149,31 +152,46 @@ def coverage(host_ends: Iterable[HostEnd], judgements: Iterable[Judgement]) -> C
     )
 
 
-_BLOCKING_HOLDS = frozenset({Hold.QUARANTINED, Hold.TOO_MANY_ROWS})
-_BLOCKING_SKIPS = frozenset(
-    {
-        Skip.HALTED,
-        Skip.HOST_BUSY,
-        Skip.FUSE,
-        Skip.STOPPED,
-        Skip.RULE_BUSY,
-        Skip.PLAN_EXPIRED,
-        Skip.QUARANTINED,
-        Skip.COOLING_DOWN,
-        Skip.PAUSED,
-    }
-)
+def _holds_back(held: Held) -> bool:
+    """Say whether a hold leaves a match unmended that no person decided to leave."""
+    match held.hold:
+        case Hold.QUARANTINED | Hold.TOO_MANY_ROWS:
+            return True
+        case Hold.COOLING_DOWN | Hold.PAUSED:
+            return held.after_bad
+        case Hold.EXEMPT | Hold.OBSERVE_ONLY | Hold.OUTSIDE_WINDOW | Hold.NO_FIX_FOR_PLATFORM:
+            return False
+        case _:
+            assert_never(held.hold)
+
+
+def _code_of_skip(skip: Skip) -> ExitCode:
+    """Return what a skipped execution means for the exit code."""
+    match skip:
+        case Skip.HEALED | Skip.ONE_DISRUPTIVE | Skip.HOST_HOLD:
+            return ExitCode.DONE
+        case Skip.HOST_BAD:
+            return ExitCode.BAD
+        case Skip.NOT_SEEN:
+            return ExitCode.INCOMPLETE
+        case Skip.INTERRUPTED:
+            return ExitCode.INTERRUPTED
+        case Skip.HALTED | Skip.FUSE | Skip.STOPPED | Skip.HOST_BUSY | Skip.RULE_BUSY | Skip.PLAN_EXPIRED:
+            return ExitCode.HALTED
+        case Skip.COOLING_DOWN | Skip.QUARANTINED | Skip.PAUSED:
+            return ExitCode.HALTED
+        case _:
+            assert_never(skip)
+
+
+def _skip_codes(summary: Summary) -> set[ExitCode]:
+    return {_code_of_skip(end.ended.skip) for end in summary.ends if end.ended.skip is not None}
 
 
 def _is_blocked(summary: Summary) -> bool:
     """Say whether a limit, a stop or a lock left something undone."""
-    held = any(
-        item.held.hold in _BLOCKING_HOLDS
-        or (item.held.hold in (Hold.COOLING_DOWN, Hold.PAUSED) and item.held.after_bad)
-        for item in summary.held
-    )
-    skipped = any(end.ended.skip in _BLOCKING_SKIPS for end in summary.ends)
-    return bool(held or skipped or summary.fuses or summary.halts or summary.stopped)
+    held = any(_holds_back(item.held) for item in summary.held)
+    return bool(held or summary.fuses or summary.halts or summary.stopped)
 
 
 def _is_bad(summary: Summary) -> bool:
@@ -185,7 +203,8 @@ def _is_incomplete(summary: Summary, max_unseen: Limit) -> bool:
     gone = {
         end.execution.host
         for end in summary.ends
-        if end.ended.outcome is Outcome.UNREACHABLE or end.ended.skip is Skip.NOT_SEEN
+        if end.ended.outcome is Outcome.UNREACHABLE
+        or (end.ended.skip is not None and _code_of_skip(end.ended.skip) is ExitCode.INCOMPLETE)
     }
     unseen = summary.coverage.unseen + len(gone & set(summary.coverage.judged))
     return max_unseen.exceeded(unseen, hosts=len(summary.coverage.selected))
@@ -198,11 +217,12 @@ def exit_code(summary: Summary, *, max_unseen: Limit, detailed: bool) -> ExitCod
     (1 and 6 are errors, raised before there is a summary.) `detailed` asks for 2
     when fixes are pending in a dry run.
     """
-    if summary.interrupted:
+    skips = _skip_codes(summary)
+    if summary.interrupted or ExitCode.INTERRUPTED in skips:
         return ExitCode.INTERRUPTED
-    if _is_blocked(summary):
+    if _is_blocked(summary) or ExitCode.HALTED in skips:
         return ExitCode.HALTED
-    if _is_bad(summary):
+    if _is_bad(summary) or ExitCode.BAD in skips:
         return ExitCode.BAD
     if _is_incomplete(summary, max_unseen):
         return ExitCode.INCOMPLETE

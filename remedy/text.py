@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Iterable
 from decimal import Decimal
 
-__all__ = ["duration_text", "nearest", "number_text", "one_line", "untrusted"]
+__all__ = ["counted", "duration_text", "nearest", "number_text", "one_line", "untrusted"]
 
 _SHOWN_CHARACTERS_MAX = 65_536
 _VISIBLE = {"\t": "\\t", "\r": "\\r"}
@@ -72,6 +72,11 @@ def number_text(number: float) -> str:
     if number == int(number):
         return str(int(number))
     return f"{Decimal(repr(float(number))):f}"  # Formatting the float itself rounds powers of two to a neighbour.
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun, such as '1 host' or '3 hosts'."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def duration_text(seconds: float) -> str:

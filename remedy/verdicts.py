@@ -34,7 +34,6 @@ __all__ = [
     "UnknownRow",
     "by_host",
     "changed_signals",
-    "decide_row",
     "judge",
     "needed_signals",
     "only_fresh",
@@ -97,16 +96,26 @@ def needed_signals(rules: Iterable[Rule]) -> tuple[str, ...]:
 
 
 def only_fresh(readings: Iterable[Reading], signals: Mapping[str, Signal], *, now: datetime) -> Iterator[Reading]:
-    """Yield readings, those that are too old (or dated after now) as `failed` with the reason."""
+    """
+    Yield readings, those that are too old (or dated after now) as `failed` with the reason.
+
+    A `not_applicable` grows old like rows do; what was never read keeps its own reason.
+    """
     for reading in readings:
         signal = signals.get(reading.signal)
         if signal is None:
             continue
-        if reading.status is ReadingStatus.OK and is_stale(reading, max_age_s=signal.max_age_s, now=now):
-            age_s = (now - reading.observed_at).total_seconds()
-            yield _failed(reading, f"stale: {duration_text(age_s)} old, at most {duration_text(signal.max_age_s)}")
+        said = reading.status in (ReadingStatus.OK, ReadingStatus.NOT_APPLICABLE)
+        if said and is_stale(reading, max_age_s=signal.max_age_s, now=now):
+            yield _failed(reading, _age_text((now - reading.observed_at).total_seconds(), signal))
         else:
             yield reading
+
+
+def _age_text(age_s: float, signal: Signal) -> str:
+    if age_s < 0:
+        return f"dated {duration_text(-age_s)} after now"
+    return f"stale: {duration_text(age_s)} old, at most {duration_text(signal.max_age_s)}"
 
 
 def changed_signals(
@@ -141,18 +150,6 @@ def other_rows(names: tuple[str, ...], readings: Mapping[str, Reading]) -> Mappi
         certain = reading is not None and reading.status is ReadingStatus.OK and len(reading.rows) == 1
         rows[name] = reading.rows[0] if certain and reading is not None else None
     return rows
-
-
-def decide_row(rule: Rule, host: Host, row: Row, others: Mapping[str, Row | None]) -> Verdict:
-    """Return what a rule says of one row of a host."""
-    return _VERDICTS[rule.when.bind(rule.params_for(host))(row, others)]
-
-
-_VERDICTS: Mapping[bool | None, Verdict] = {
-    True: Verdict.MATCH,
-    False: Verdict.HEALTHY,
-    None: Verdict.UNKNOWN,
-}
 
 
 @dataclass(frozen=True, slots=True)

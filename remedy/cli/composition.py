@@ -18,7 +18,18 @@ from remedy.port import Runner
 from remedy.run.scopes import Selection, choose_rules, choose_scopes
 from remedy.state.directory import StateDirectory, find_state
 
-__all__ = ["Loaded", "Options", "find_state_directory", "load", "load_rules", "make_runners", "parse_max_unseen"]
+__all__ = [
+    "Loaded",
+    "Options",
+    "find_state_directory",
+    "load",
+    "load_hosts",
+    "load_rules",
+    "make_runners",
+    "parse_max_unseen",
+    "read_config",
+    "shown_path",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +88,15 @@ def read_config(options: Options, caller: Caller) -> Config:
     )
 
 
-def load_rules(config: Config, *, guess: bool) -> tuple[Repository, str]:
+def shown_path(path: str | Path, directory: Path) -> Path:
+    """Return a path as a person at work in that directory would write it."""
+    try:
+        return Path(path).relative_to(directory)
+    except ValueError:
+        return Path(path)
+
+
+def load_rules(config: Config, directory: Path, *, guess: bool) -> tuple[Repository, str]:
     """
     Return the rules, and the header's words for where they are from.
 
@@ -95,8 +114,10 @@ def load_rules(config: Config, *, guess: bool) -> tuple[Repository, str]:
     if not config.rules.is_dir():
         raise UsageError(f"{config.rules} ({config.rules_named_by}) is no folder of rules")
     revision = git_revision(config.rules)
-    repository = load_repository(config.rules, today=utc_now().date())
-    return repository, f"{config.rules} ({config.rules_named_by}{f', git {revision}' if revision else ''})"
+    shown = shown_path(config.rules, directory)
+    repository = load_repository(shown, today=utc_now().date())
+    named_by = shown_path(config.rules_named_by, directory)
+    return repository, f"{shown} ({named_by}{f', git {revision}' if revision else ''})"
 
 
 def _param_types(repository: Repository) -> dict[str, Params]:
@@ -104,7 +125,7 @@ def _param_types(repository: Repository) -> dict[str, Params]:
     return {**types, **{name: signal.params for name, signal in repository.signals.items()}}
 
 
-def load_hosts(config: Config, repository: Repository, *, guess: bool) -> tuple[Inventory, str]:
+def load_hosts(config: Config, repository: Repository, directory: Path, *, guess: bool) -> tuple[Inventory, str]:
     """
     Return the inventory, and the header's words for where it is from.
 
@@ -117,10 +138,13 @@ def load_hosts(config: Config, repository: Repository, *, guess: bool) -> tuple[
             raise UsageError("no inventory is named; give -i FILE, or -i localhost, for this machine")
         return load_inventory("localhost,", stdin_text=None, types=_param_types(repository)), "this machine, read only"
     stdin_text = sys.stdin.read() if config.inventory == "-" else None
-    inventory = load_inventory(config.inventory, stdin_text=stdin_text, types=_param_types(repository))
-    where = "standard input" if config.inventory == "-" else config.inventory
-    revision = git_revision(Path(config.inventory).parent) if Path(config.inventory).exists() else ""
-    return inventory, f"{where} ({config.inventory_named_by}{f', git {revision}' if revision else ''})"
+    is_path = Path(config.inventory).exists()
+    source = str(shown_path(config.inventory, directory)) if is_path else config.inventory
+    inventory = load_inventory(source, stdin_text=stdin_text, types=_param_types(repository))
+    where = "standard input" if config.inventory == "-" else source
+    revision = git_revision(Path(config.inventory).parent) if is_path else ""
+    named_by = shown_path(config.inventory_named_by, directory)
+    return inventory, f"{where} ({named_by}{f', git {revision}' if revision else ''})"
 
 
 def load(options: Options, caller: Caller, talk: Talk, *, guess: bool) -> Loaded:
@@ -133,9 +157,9 @@ def load(options: Options, caller: Caller, talk: Talk, *, guess: bool) -> Loaded
         RemedyError: as the parts raise; nobody has been contacted.
     """
     config = read_config(options, caller)
-    repository, rules_from = load_rules(config, guess=guess)
+    repository, rules_from = load_rules(config, caller.directory, guess=guess)
     rules = choose_rules(repository.rules, names=options.rule, tags=options.tag)
-    inventory, inventory_from = load_hosts(config, repository, guess=guess)
+    inventory, inventory_from = load_hosts(config, repository, caller.directory, guess=guess)
     selection = choose_scopes(rules, inventory, limit=options.limit)
     state, state_from = find_state_directory(options, caller, config)
     for warning in (*repository.warnings, *inventory.warnings):

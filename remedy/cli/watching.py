@@ -9,7 +9,7 @@ from remedy.render.tables import line, styled
 from remedy.rollout import Halted, ReadAgain, Soak, WaveEnded, WaveStarted
 from remedy.run.apply import ExecutionStarted, Progress, RuleStarted
 from remedy.summary import ExecutionEnd
-from remedy.text import duration_text
+from remedy.text import counted, duration_text
 
 __all__ = ["Watching"]
 
@@ -35,7 +35,7 @@ class Watching:
             case RuleStarted(rule_plan=rule_plan):
                 talk.say(line(styled(rule_plan.rule.name, "title"), rule_plan.rule.title))
             case WaveStarted(wave=wave, target=target):
-                talk.say(f"  wave {wave}: up to {target} hosts")
+                talk.say(f"  wave {wave}: up to {counted(target, 'host')}")
             case ExecutionStarted(execution=execution):
                 self._running.add(execution.host)
             case ExecutionEnd():
@@ -51,8 +51,8 @@ class Watching:
                 if seconds:
                     talk.say(f"  soaking for {duration_text(seconds)}")
             case ReadAgain(hosts=hosts):
-                talk.say(f"  reading {len(hosts)} hosts again")
+                talk.say(f"  reading {counted(len(hosts), 'host')} again")
             case Halted(by=by, reason=reason):
                 talk.say(line(" ", styled("halted", "halted"), f"{by.value}: {reason}"))
         running = f"; running on {', '.join(sorted(self._running)[:5])}" if self._running else ""
-        talk.progress(f"{self._ended} of {self._total} executions ended{running}")
+        talk.progress(f"{self._ended} of {counted(self._total, 'execution')} ended{running}")

@@ -9,7 +9,7 @@ from remedy.plan import HeldFinding, Plan, RulePlan
 from remedy.readings import time_text
 from remedy.render.tables import line, styled, table
 from remedy.render.words import held_text, merged, names_text, params_text, row_text
-from remedy.text import duration_text
+from remedy.text import counted, duration_text
 
 __all__ = ["held_lines", "plan_text"]
 
@@ -31,7 +31,11 @@ def plan_text(plan: Plan, *, named: Sequence[str]) -> list[RenderableType]:
     hosts = len(plan.hosts)
     count = len(plan.executions)
     until = time_text(plan.expires_at.replace(microsecond=0))
-    shown.append(line(f"plan {plan.digest[:_DIGEST_SHOWN]}: {count} executions on {hosts} hosts; expires {until}"))
+    shown.append(
+        line(
+            f"plan {plan.digest[:_DIGEST_SHOWN]}: {counted(count, 'execution')} on {counted(hosts, 'host')}; expires {until}"
+        )
+    )
     return shown
 
 
@@ -70,12 +74,12 @@ def _execution_row(execution: Execution, wave: int) -> tuple[str, ...]:
 def _limits_text(rule_plan: RulePlan) -> str:
     spec = rule_plan.spec
     parts = [
-        f"{rule_plan.matched} of {rule_plan.judged} judged hosts match (at most {rule_plan.matched_max})",
+        f"{rule_plan.matched} of {counted(rule_plan.judged, 'judged host')} match (at most {rule_plan.matched_max})",
         f"waves {'+'.join(str(len(wave)) for wave in rule_plan.waves)}" if rule_plan.waves else "no waves",
         f"soak {duration_text(spec.soak_s)}",
         f"{spec.concurrency} at once",
         f"halts at more than {spec.max_bad} bad or {spec.max_unreachable} unreachable",
-        f"worst case {rule_plan.worst_case} bad hosts",
+        f"worst case {counted(rule_plan.worst_case, 'bad host')}",
     ]
     return "; ".join(parts)
 

@@ -68,8 +68,13 @@ def scan_text(
     *,
     signals: Mapping[str, Signal],
     named: Sequence[str],
+    matches: bool = True,
 ) -> list[RenderableType]:
-    """Return the findings of a scan, rule by rule; a rule with nothing to tell has one line."""
+    """
+    Return the findings of a scan, rule by rule; a rule with nothing to tell has one line.
+
+    Without `matches` (a plan follows, which has them) only the other rows are shown.
+    """
     by_rule: dict[str, list[Judgement]] = {}
     for judgement in judgements:
         by_rule.setdefault(judgement.rule, []).append(judgement)
@@ -80,6 +85,7 @@ def scan_text(
         said = ", ".join(f"{count} {verdict.value}" for verdict, count in counts.items() if count) or "no hosts"
         shown.append(line(styled(rule.name, "title"), f" {rule.title}  ({said})"))
         rows = verdict_rows(rule, mine, readings, named=named, signal=signals[rule.signal])
+        rows = [row for row in rows if matches or row[0].plain != Verdict.MATCH.value]
         if rows:
             shown.append(table(("  verdict", "host", "row"), [(Text("  ") + row[0], row[1], row[2]) for row in rows]))
     return shown

@@ -44,6 +44,7 @@ from remedy.summary import (
     outcome_counts,
     pending_executions,
 )
+from remedy.text import counted
 from remedy.verdicts import Judgement, by_host, changed_signals
 
 __all__ = ["ApplyFlags", "holds_now", "run_apply"]
@@ -222,7 +223,8 @@ def _show_plan(loaded: Loaded, plan: Plan, seen: _Seen, talk: Talk) -> None:
     if named:
         rules = [scope.rule for scope in loaded.selection.scopes]
         found = by_host(seen.collection.readings)
-        talk.result(scan_text(rules, seen.judgements, found, signals=loaded.repository.signals, named=named))
+        signals = loaded.repository.signals
+        talk.result(scan_text(rules, seen.judgements, found, signals=signals, named=named, matches=False))
     talk.result(unknown_text(seen.judgements, seen.collection.host_ends, named=named))
     talk.result(plan_text(plan, named=named))
 
@@ -336,7 +338,7 @@ class _RealRun:
         count = pending_executions(plan)
         if not count:
             return True
-        return self._talk.ask(f"apply {count} executions on {len(plan.hosts)} hosts?")
+        return self._talk.ask(f"apply {counted(count, 'execution')} on {counted(len(plan.hosts), 'host')}?")
 
     def _apply(self, plan: Plan, around: Surroundings, stop: Stopping) -> Applied:
         watching = Watching(self._talk, plan)

@@ -15,9 +15,10 @@ __all__ = ["run_inventory"]
 def run_inventory(options: Options) -> int:
     """List the selected hosts; nobody is contacted."""
     talk = Talk(as_json=options.output == "json")
-    config = read_config(options, caller_now())
-    repository, _ = load_rules(config, guess=True)
-    inventory, where = load_hosts(config, repository, guess=True)
+    caller = caller_now()
+    config = read_config(options, caller)
+    repository, _ = load_rules(config, caller.directory, guess=True)
+    inventory, where = load_hosts(config, repository, caller.directory, guess=True)
     for warning in inventory.warnings:
         talk.say(f"warning: {warning}")
     names = select(options.limit, inventory, what="--limit") if options.limit is not None else tuple(inventory.hosts)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from remedy.cli.caller import caller_now, utc_now
-from remedy.cli.composition import Options, load_hosts, read_config
+from remedy.cli.composition import Options, load_hosts, read_config, shown_path
 from remedy.cli.console import Talk
 from remedy.errors import FilesError, Problem, RemedyError, UsageError
 from remedy.load.cases import load_cases
@@ -18,7 +18,7 @@ def run_validate(options: Options, paths: Sequence[str]) -> int:
     """Check folders of rules (default: the configured one) and the inventory, if one is named."""
     caller = caller_now()
     config = read_config(options, caller)
-    folders = [Path(path) for path in paths] or ([config.rules] if config.rules else [])
+    folders = [Path(path) for path in paths] or ([shown_path(config.rules, caller.directory)] if config.rules else [])
     if not folders:
         raise UsageError("no rules are named; give a folder, --rules DIR, or write remedy.yaml")
     problems: list[Problem] = []
@@ -34,7 +34,7 @@ def run_validate(options: Options, paths: Sequence[str]) -> int:
         _check_cases(folder, repository, problems)
         if config.inventory is not None and not paths:
             try:
-                inventory, _ = load_hosts(config, repository, guess=False)
+                inventory, _ = load_hosts(config, repository, caller.directory, guess=False)
             except FilesError as exc:
                 problems.extend(exc.problems)
                 continue
