@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TextIO
 
 from rich.console import Console, RenderableType
 from rich.text import Text
@@ -13,12 +13,51 @@ __all__ = ["Talk"]
 _PLAIN_WIDTH = 10_000
 
 
-def _console(stream: Any) -> Console:
-    if stream.isatty():
-        return Console(file=stream, highlight=False, markup=False, emoji=False, soft_wrap=False)
-    return Console(
-        file=stream, highlight=False, markup=False, emoji=False, width=_PLAIN_WIDTH, color_system=None, no_color=True
-    )
+class _Stream:
+    """
+    A stream whose reader may go away at any time (`| head`, a closed terminal).
+
+    What is said then is lost; what is being done is not: nothing here raises for
+    the reader's sake.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._gone = False
+        self.is_terminal = stream.isatty()
+        self.console = (
+            Console(file=stream, highlight=False, markup=False, emoji=False)
+            if self.is_terminal
+            else Console(
+                file=stream,
+                highlight=False,
+                markup=False,
+                emoji=False,
+                width=_PLAIN_WIDTH,
+                color_system=None,
+                no_color=True,
+            )
+        )
+
+    def show(self, shown: RenderableType) -> None:
+        """Render and write."""
+        with self.console.capture() as capture:
+            self.console.print(shown)
+        text = capture.get()
+        if not self.is_terminal:
+            text = "".join(f"{line.rstrip()}\n" for line in text.splitlines())
+        self.write(text)
+
+    def write(self, text: str) -> None:
+        """Write and flush; once the reader is gone, nothing happens any more."""
+        if self._gone:
+            return
+        try:
+            self._stream.write(text)
+            self._stream.flush()
+        except OSError:
+            # BrokenPipeError, or EIO of a terminal that was closed: there is nobody left to tell.
+            self._gone = True
 
 
 class Talk:
@@ -30,54 +69,41 @@ class Talk:
 
     def __init__(self, *, as_json: bool) -> None:
         self.as_json = as_json
-        self._out = _console(sys.stdout)
-        self._err = _console(sys.stderr)
+        self._out = _Stream(sys.stdout)
+        self._err = _Stream(sys.stderr)
         self._progress = False
 
     def result(self, lines: Iterable[RenderableType]) -> None:
         """Print a result."""
         self._clear()
         for shown in lines:
-            self._print(self._out, shown)
+            self._out.show(shown)
 
     def result_json(self, document: Any) -> None:
         """Print a result as one JSON document."""
         self._clear()
-        json.dump(document, sys.stdout, ensure_ascii=False, indent=2)
-        sys.stdout.write("\n")
+        self._out.write(json.dumps(document, ensure_ascii=False, indent=2) + "\n")
 
     def say(self, *lines: RenderableType) -> None:
         """Say something that is not the result."""
         self._clear()
         for shown in lines:
-            self._print(self._err, Text(shown) if isinstance(shown, str) else shown)
+            self._err.show(Text(shown) if isinstance(shown, str) else shown)
 
     def progress(self, text: str) -> None:
         """Show how far it is, on a terminal only."""
         if self._err.is_terminal:
-            width = max(10, self._err.width - 1)
-            self._err.file.write("\r\x1b[2K" + text[:width])
-            self._err.file.flush()
+            width = max(10, self._err.console.width - 1)
+            self._err.write("\r\x1b[2K" + text[:width])
             self._progress = True
 
     def _clear(self) -> None:
         if self._progress:
-            self._err.file.write("\r\x1b[2K")
+            self._err.write("\r\x1b[2K")
             self._progress = False
-
-    @staticmethod
-    def _print(console: Console, shown: RenderableType) -> None:
-        with console.capture() as capture:
-            console.print(shown)
-        text = capture.get()
-        if not console.is_terminal:
-            text = "".join(f"{line.rstrip()}\n" for line in text.splitlines())
-        console.file.write(text)
 
     def ask(self, question: str) -> bool:
         """Ask a yes/no question on the terminal; anything but y or yes is no."""
         self._clear()
-        self._err.file.write(f"{question} [y/N] ")
-        self._err.file.flush()
-        answer = sys.stdin.readline()
-        return answer.strip().casefold() in ("y", "yes")
+        self._err.write(f"{question} [y/N] ")
+        return sys.stdin.readline().strip().casefold() in ("y", "yes")

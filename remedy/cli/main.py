@@ -41,7 +41,7 @@ def _run(arguments: list[str]) -> int:
 def _say(text: str) -> None:
     try:
         sys.stderr.write(f"{text}\n")
-    except BrokenPipeError:
+    except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 
@@ -55,8 +55,9 @@ def _say_bug(exc: Exception) -> int:
 
 def _flushed(code: int) -> int:
     """Flush what is left; a reader that is gone (`| head`) is no error of ours."""
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
     return code

@@ -33,7 +33,8 @@ def plan_text(plan: Plan, *, named: Sequence[str]) -> list[RenderableType]:
     until = time_text(plan.expires_at.replace(microsecond=0))
     shown.append(
         line(
-            f"plan {plan.digest[:_DIGEST_SHOWN]}: {counted(count, 'execution')} on {counted(hosts, 'host')}; expires {until}"
+            f"plan {plan.digest[:_DIGEST_SHOWN]}: {counted(count, 'execution')} on {counted(hosts, 'host')}; "
+            f"expires {until}"
         )
     )
     return shown

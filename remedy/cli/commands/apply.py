@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from platform import node
+from typing import Any
 
 from remedy import __version__
 from remedy.cli.caller import Caller, caller_now, new_run_id, utc_now
@@ -242,6 +243,7 @@ class _RealRun:
         self._talk = talk
         self._caller = caller
         self._run_id = new_run_id(utc_now())
+        self._log: Any = None
 
     def carry_out(self, limit: Limit) -> int:
         """Lock, collect, plan, ask, apply, report; return the exit code."""
@@ -252,7 +254,8 @@ class _RealRun:
         if stopped:
             talk.say(f"stopped: {stopped}; nobody was contacted; `remedy start` lifts it")
             return int(ExitCode.HALTED)
-        log = open_log(loaded.state.log / f"{self._run_id}.log")
+        self._log = open_log(loaded.state.log / f"{self._run_id}.log")
+        self._log.info("run.started", run=self._run_id, command=self._caller.command)
         locks = self._locks()
         with locks.run(self._run_id), stopping(talk.say) as stop:
             ledger = Ledger.open(loaded.state.ledger)
@@ -260,7 +263,7 @@ class _RealRun:
                 audit = AuditLog.create(loaded.state.audit, self._run_id, utc_now)
                 try:
                     evidence = Evidence(ledger, audit, run_id=self._run_id, clock=utc_now)
-                    around = self._surroundings(evidence, locks, log)
+                    around = self._surroundings(evidence, locks)
                     return self._within(ledger, evidence, around, stop, limit)
                 finally:
                     audit.close()
@@ -279,7 +282,7 @@ class _RealRun:
             clock=utc_now,
         )
 
-    def _surroundings(self, evidence: Evidence, locks: Locks, log: object) -> Surroundings:
+    def _surroundings(self, evidence: Evidence, locks: Locks) -> Surroundings:
         def on_bug(where: str, exc: BaseException) -> None:
             from remedy.cli.log import write_traceback
 
@@ -318,6 +321,7 @@ class _RealRun:
         summary = self._summary(plan, seen, applied, interrupted=seen.collection.interrupted or applied.interrupted)
         code = int(exit_code(summary, max_unseen=limit, detailed=False))
         evidence.end(code, counts=outcome_counts(applied.ends))
+        self._log.info("run.ended", exit_code=code)
         self._report(plan, summary, code)
         return code
 
@@ -341,7 +345,7 @@ class _RealRun:
         return self._talk.ask(f"apply {counted(count, 'execution')} on {counted(len(plan.hosts), 'host')}?")
 
     def _apply(self, plan: Plan, around: Surroundings, stop: Stopping) -> Applied:
-        watching = Watching(self._talk, plan)
+        watching = Watching(self._talk, plan, self._log)
         applying = Applying(
             plan,
             self._loaded.selection.scopes,
