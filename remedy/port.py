@@ -237,6 +237,10 @@ class Session(Protocol):
 class Runner(Protocol):
     """Opens sessions over one transport; shared by all threads of a run."""
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What was odd in files it has read so far (a line of known_hosts, say), each once."""
+
     def endpoint(self, target: Target) -> Endpoint:
         """
         Say where a target leads, resolving names but contacting nobody.

@@ -32,6 +32,11 @@ class LocalRunner:
         self._user = user
         self._prefix = tuple(command_prefix)
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """See `remedy.port.Runner`; it reads no files."""
+        return ()
+
     def endpoint(self, target: Target) -> Endpoint:
         """See `remedy.port.Runner`; every local target is the same machine."""
         _check_barred(target)

@@ -27,11 +27,12 @@ from remedy.render.apply import apply_json, summary_text
 from remedy.render.plan import plan_text
 from remedy.render.scan import coverage_text, scan_text, unknown_text
 from remedy.run.apply import Applied, Applying
-from remedy.run.collect import Collection
+from remedy.run.collect import Collection, Runners
 from remedy.run.evidence import Evidence
 from remedy.run.host_work import Surroundings
 from remedy.run.recovery import busy_hosts, history_of, left_open
 from remedy.state.audit import AuditLog
+from remedy.state.audit_format import AuditType
 from remedy.state.ledger import Ledger
 from remedy.state.locks import Locks
 from remedy.summary import (
@@ -82,7 +83,7 @@ def run_apply(options: Options, flags: ApplyFlags) -> int:
     talk = Talk(as_json=options.output == "json")
     loaded = load(options, caller, talk, guess=False)
     if flags.dry_run:
-        return _dry_run(loaded, options, flags, talk, limit)
+        return _dry_run(loaded, options, flags, talk, limit, caller)
     return _RealRun(loaded, options, flags, talk, caller).carry_out(limit)
 
 
@@ -102,7 +103,7 @@ def _check_flags(options: Options, flags: ApplyFlags, caller: Caller) -> Limit:
 # The dry run: nothing that can send a fix is built here.
 
 
-def _dry_run(loaded: Loaded, options: Options, flags: ApplyFlags, talk: Talk, limit: Limit) -> int:
+def _dry_run(loaded: Loaded, options: Options, flags: ApplyFlags, talk: Talk, limit: Limit, caller: Caller) -> int:
     talk.say(*loaded.header)
     stopped = loaded.state.stop_reason()
     if stopped:
@@ -110,7 +111,10 @@ def _dry_run(loaded: Loaded, options: Options, flags: ApplyFlags, talk: Talk, li
     with _ledger_copy(loaded) as ledger, stopping(talk.say) as stop:
         if ledger is None:
             talk.say("ledger     none; cooldowns not considered")
-        seen = _from_file(loaded, flags.readings, talk) if flags.readings else _collect(loaded, options, talk, stop)
+        if flags.readings:
+            seen = _from_file(loaded, flags.readings, talk)
+        else:
+            seen = _collect(loaded, make_runners(options, caller), talk, stop)
         history = _history(loaded, ledger, seen) if ledger is not None else NO_HISTORY
     plan = _plan(loaded, seen, history, accept_matched=flags.accept_matched)
     summary = Summary(
@@ -182,8 +186,8 @@ def _end_of_file(name: str, readings: Iterable[object], *, there: bool) -> HostE
     return HostEnd(host=name, ending=HostEnding.COLLECTED)
 
 
-def _collect(loaded: Loaded, options: Options, talk: Talk, stop: Stopping) -> _Seen:
-    collection = collect_now(loaded, options, talk, stop)
+def _collect(loaded: Loaded, runners: Runners, talk: Talk, stop: Stopping) -> _Seen:
+    collection = collect_now(loaded, runners, talk, stop)
     return _Seen(collection=collection, judgements=judge_all(loaded, collection.readings, now=collection.collected_at))
 
 
@@ -307,7 +311,7 @@ class _RealRun:
             facts["accept_matched"] = str(self._flags.accept_matched)
         evidence.open(actor=self._caller.actor, command=self._caller.command, facts=facts)
         self._close_dead(ledger, evidence, around.locks)
-        seen = _collect(loaded, self._options, talk, stop)
+        seen = _collect(loaded, around.runners, talk, stop)
         keep_readings(loaded, seen.collection, talk)
         plan = _plan(loaded, seen, _history(loaded, ledger, seen), accept_matched=self._flags.accept_matched)
         if not talk.as_json:
@@ -316,6 +320,7 @@ class _RealRun:
             evidence.end(int(ExitCode.COULD_NOT_RUN), counts={})
             talk.say("not agreed; nothing was started")
             return int(ExitCode.COULD_NOT_RUN)
+        self._note_accepted(plan, evidence)
         evidence.begin(plan, actor=self._caller.actor, command=self._caller.command)
         applied = self._apply(plan, around, stop)
         summary = self._summary(plan, seen, applied, interrupted=seen.collection.interrupted or applied.interrupted)
@@ -335,6 +340,14 @@ class _RealRun:
                 f"{each.closes_as.value}: {intent.rule} on {intent.host}, started by run {intent.run_id}, "
                 f"which died; its end was not seen"
             )
+
+    def _note_accepted(self, plan: Plan, evidence: Evidence) -> None:
+        """Record a fuse that a person let through."""
+        accepted = self._flags.accept_matched
+        for rule_plan in plan.rules:
+            if accepted is not None and not rule_plan.fuse and rule_plan.matched > rule_plan.matched_max:
+                facts = {"rule": rule_plan.rule.name, "matched": rule_plan.matched, "accepted": accepted}
+                evidence.note(AuditType.FUSE_ACCEPTED, {**facts, "actor": self._caller.actor})
 
     def _agreed(self, plan: Plan) -> bool:
         if self._flags.yes:

@@ -13,16 +13,16 @@ from remedy.errors import StateError
 from remedy.model import Reading
 from remedy.readings import dump_readings
 from remedy.render.scan import coverage_text, scan_json, scan_text
-from remedy.run.collect import Collection, collect
+from remedy.run.collect import Collection, Runners, collect
 from remedy.summary import HostEnd, HostEnding, Summary, coverage, exit_code
+from remedy.text import untrusted
 from remedy.verdicts import Judgement, by_host, judge, only_fresh
 
 __all__ = ["collect_now", "judge_all", "run_scan"]
 
 
-def collect_now(loaded: Loaded, options: Options, talk: Talk, stop: Stopping) -> Collection:
-    """Collect from every selected host, showing how far it is."""
-    caller = caller_now()
+def collect_now(loaded: Loaded, runners: Runners, talk: Talk, stop: Stopping) -> Collection:
+    """Collect from every selected host, showing how far it is, and what was odd in files the runners read."""
     total = len(loaded.selection.hosts)
     seen = 0
 
@@ -33,14 +33,17 @@ def collect_now(loaded: Loaded, options: Options, talk: Talk, stop: Stopping) ->
             talk.say(f"{end.host}: {end.ending.value}: {end.reason}")
         talk.progress(f"collecting: {seen} of {total} hosts")
 
-    return collect(
+    collection = collect(
         loaded.selection.scopes,
         loaded.repository.signals,
-        make_runners(options, caller),
+        runners,
         clock=utc_now,
         on_end=on_end,
         asked_to_stop=stop.asked,
     )
+    for warning in (warning for runner in runners.values() for warning in runner.warnings):
+        talk.say(f"warning: {untrusted(warning)}")
+    return collection
 
 
 def judge_all(loaded: Loaded, readings: Sequence[Reading], *, now: datetime) -> tuple[Judgement, ...]:
@@ -57,7 +60,7 @@ def run_scan(options: Options, *, save: str | None, max_unseen: str) -> int:
     loaded = load(options, caller, talk, guess=True)
     talk.say(*loaded.header)
     with stopping(talk.say) as stop:
-        collection = collect_now(loaded, options, talk, stop)
+        collection = collect_now(loaded, make_runners(options, caller), talk, stop)
     judgements = judge_all(loaded, collection.readings, now=collection.collected_at)
     seen = coverage(collection.host_ends, judgements)
     summary = Summary(coverage=seen, host_ends=collection.host_ends, interrupted=collection.interrupted)

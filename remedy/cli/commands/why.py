@@ -3,7 +3,7 @@
 from remedy.cli.caller import caller_now
 from remedy.cli.commands.apply import holds_now
 from remedy.cli.commands.scan import collect_now, judge_all
-from remedy.cli.composition import Loaded, Options, load
+from remedy.cli.composition import Loaded, Options, load, make_runners
 from remedy.cli.console import Talk
 from remedy.cli.stopping import stopping
 from remedy.errors import NothingNamed, UsageError
@@ -21,11 +21,12 @@ __all__ = ["run_why"]
 def run_why(options: Options, host: str) -> int:
     """Collect from one host and explain; return the exit code of a scan of it."""
     talk = Talk(as_json=options.output == "json")
-    loaded = load(options, caller_now(), talk, guess=True)
+    caller = caller_now()
+    loaded = load(options, caller, talk, guess=True)
     _check_named(host, loaded)
     talk.say(*loaded.header)
     with stopping(talk.say) as stop:
-        collection = collect_now(loaded, options, talk, stop)
+        collection = collect_now(loaded, make_runners(options, caller), talk, stop)
     judgements = judge_all(loaded, collection.readings, now=collection.collected_at)
     held = holds_now(loaded, collection, judgements)
     fresh = only_fresh(collection.readings, loaded.repository.signals, now=collection.collected_at)
