@@ -2,10 +2,9 @@
 
 import os
 import signal
-import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 __all__ = ["Stopping", "stopping"]
@@ -32,8 +31,14 @@ class Stopping:
         self._asked.wait(seconds)
 
 
+def _say(text: bytes) -> None:
+    # Unbuffered: a handler may have interrupted a write to the buffer of stderr.
+    with suppress(OSError):
+        os.write(2, text)
+
+
 @contextmanager
-def stopping(say: Callable[[str], None]) -> Iterator[Stopping]:
+def stopping() -> Iterator[Stopping]:
     """
     Within the block SIGINT, SIGTERM and SIGHUP ask to stop; a second one ends the process with 130.
 
@@ -43,11 +48,10 @@ def stopping(say: Callable[[str], None]) -> Iterator[Stopping]:
 
     def on_signal(_number: int, _frame: FrameType | None) -> None:
         if state.asked():
-            sys.stderr.write("\nremedy: ended at once; what was under way will be called lost\n")
-            sys.stderr.flush()
+            _say(b"\nremedy: ended at once; what was under way will be called lost\n")
             os._exit(_INTERRUPTED)
         state.ask()
-        say("stopping: nothing new is started, what runs is waited for (again: end at once)")
+        _say(b"\nstopping: nothing new is started, what runs is waited for (again: end at once)\n")
 
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = [signal.signal(number, on_signal) for number in numbers]

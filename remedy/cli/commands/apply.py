@@ -108,7 +108,7 @@ def _dry_run(loaded: Loaded, options: Options, flags: ApplyFlags, talk: Talk, li
     stopped = loaded.state.stop_reason()
     if stopped:
         talk.say(f"stopped: {stopped}; an apply would start nothing until `remedy start`")
-    with _ledger_copy(loaded) as ledger, stopping(talk.say) as stop:
+    with _ledger_copy(loaded) as ledger, stopping() as stop:
         if ledger is None:
             talk.say("ledger     none; cooldowns not considered")
         if flags.readings:
@@ -261,7 +261,7 @@ class _RealRun:
         self._log = open_log(loaded.state.log / f"{self._run_id}.log")
         self._log.info("run.started", run=self._run_id, command=self._caller.command)
         locks = self._locks()
-        with locks.run(self._run_id), stopping(talk.say) as stop:
+        with locks.run(self._run_id), stopping() as stop:
             ledger = Ledger.open(loaded.state.ledger)
             try:
                 audit = AuditLog.create(loaded.state.audit, self._run_id, utc_now)

@@ -59,7 +59,7 @@ def run_scan(options: Options, *, save: str | None, max_unseen: str) -> int:
     caller = caller_now()
     loaded = load(options, caller, talk, guess=True)
     talk.say(*loaded.header)
-    with stopping(talk.say) as stop:
+    with stopping() as stop:
         collection = collect_now(loaded, make_runners(options, caller), talk, stop)
     judgements = judge_all(loaded, collection.readings, now=collection.collected_at)
     seen = coverage(collection.host_ends, judgements)

@@ -25,7 +25,7 @@ def run_why(options: Options, host: str) -> int:
     loaded = load(options, caller, talk, guess=True)
     _check_named(host, loaded)
     talk.say(*loaded.header)
-    with stopping(talk.say) as stop:
+    with stopping() as stop:
         collection = collect_now(loaded, make_runners(options, caller), talk, stop)
     judgements = judge_all(loaded, collection.readings, now=collection.collected_at)
     held = holds_now(loaded, collection, judgements)
