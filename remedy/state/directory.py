@@ -95,6 +95,21 @@ class StateDirectory:
         """Say whether something has the directory's name, whatever it is."""
         return _is_there(self.path)
 
+    def has_ledger(self) -> bool:
+        """
+        Say whether there is a ledger, readable or not.
+
+        Raises:
+            StateError: that cannot be found out; an unreadable ledger is never "none".
+        """
+        try:
+            self.ledger.lstat()
+        except FileNotFoundError:
+            return False
+        except OSError as exc:
+            raise StateError(f"ledger {self.ledger} cannot be looked at: {exc.strerror}") from exc
+        return True
+
     def prepare(self) -> None:
         """
         Create what is missing, readable by its owner only, and see that all of it can be written.

@@ -147,6 +147,57 @@ def test_records_after_the_head_are_found(tmp_path):
     ]
 
 
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda line: line.replace(b'"v":1', b'"v": 1'), "the line is not in canonical form"),
+        (lambda line: line.replace(b'"data":{}', b'"data":{},"data":{}'), "the line is not in canonical form"),
+        (lambda line: line.replace(b'"seq":7', b'"seq":8'), "it is record 8, and record 7 was to follow"),
+        (lambda line: line.replace(b'"v":1', b'"v":2'), "it has version 2, which this remedy does not know"),
+        (lambda line: line.replace(b"run-1", b"run-9"), "it is of run run-9"),
+        (lambda line: line.replace(b"stop.set", b"stop.sat"), "it has the unknown type stop.sat"),
+        (lambda line: line.replace(b"stop.set", b"run.started"), "run.started is the first record, and only that"),
+    ],
+)
+def test_odd_record_that_follows_correctly_is_found(tmp_path, spoil, said):
+    """A last record of an unfinished file that has the right hash before it is still checked for all the rest."""
+    log = write_log(tmp_path)
+    (tmp_path / "heads").unlink()
+    good = record_line(Link(seq=7, prev=log.head), "run-1", at=ticking()(), kind=AuditType.STOP_SET, data={})
+    before = log.path.read_bytes()
+    log.path.write_bytes(before + good + b"\n")
+    intact = verify(tmp_path).intact
+    log.path.write_bytes(before + spoil(good) + b"\n")
+
+    assert intact
+    assert [str(finding) for finding in verify(tmp_path).findings] == [f"run-1.jsonl:7: {said}"]
+
+
+def test_first_record_that_follows_another_head_than_it_names_is_found(tmp_path):
+    """The first record's `prev` is the head that `after` names, or zeros when it names none."""
+    log = AuditLog.create(tmp_path, "run-1", ticking())
+    log.append(AuditType.RUN_STARTED, {})
+    log.close()
+    (tmp_path / "heads").unlink()
+    raw = log.path.read_bytes()
+    log.path.write_bytes(raw.replace(b'"prev":"0', b'"prev":"1'))
+
+    (finding,) = verify(tmp_path).findings
+    assert str(finding) == "run-1.jsonl:1: it follows another head than the one it names"
+
+
+def test_record_that_is_too_long_is_found(tmp_path):
+    """A line of more than 64 KiB is a finding, though it is a record and follows correctly."""
+    log = write_log(tmp_path)
+    (tmp_path / "heads").unlink()
+    good = record_line(Link(seq=7, prev=log.head), "run-1", at=ticking()(), kind=AuditType.STOP_SET, data={"x": ""})
+    with log.path.open("ab") as file:
+        file.write(good.replace(b'"x":""', b'"x":"%s"' % (b"y" * 65_536)) + b"\n")
+
+    (finding,) = verify(tmp_path).findings
+    assert str(finding) == "run-1.jsonl:7: the line is longer than 65536 bytes"
+
+
 def test_missing_file_of_a_recorded_head_is_found(tmp_path):
     """A file whose head is recorded may not be missing."""
     write_log(tmp_path, "run-1")

@@ -74,7 +74,7 @@ def _release(model: _Model, rule: str, host: str) -> int:
     return len({each.incident for each in chosen})
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(OPERATIONS, min_size=1, max_size=24))
 def test_ledger_equals_its_model(tmp_path_factory, operations):
     """After any history (clocks going back, too) facts, attempts, releases and open intents are the model's."""

@@ -1,6 +1,7 @@
 """Real processes on one state directory: contention, kill -9, a full disk."""
 
 import json
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -198,3 +199,28 @@ def test_open_copy_of_a_ledger_that_keeps_changing_gives_up(tmp_path, monkeypatc
 
     with pytest.raises(StateError, match="keeps changing"):
         Ledger.open_copy(path, tmp_path / "copy")
+
+
+def test_copy_of_files_that_change_meanwhile_is_taken_again(tmp_path, monkeypatch):
+    """Database and journal are copied as of one moment: a change between the two copies makes it start anew."""
+    path, journal = tmp_path / "ledger.sqlite3", tmp_path / "ledger.sqlite3-journal"
+    path.write_text("old")
+    journal.write_text("old journal")
+    (tmp_path / "copy").mkdir()
+    real_copy = shutil.copyfile
+    copied = []
+
+    def copy_and_change(source, target):
+        real_copy(source, target)
+        copied.append(source)
+        if len(copied) == 1:
+            path.write_text("newer")
+            journal.write_text("newer journal")
+
+    monkeypatch.setattr(ledger_schema, "_copy_by_reading", lambda _path, _target: False)
+    monkeypatch.setattr(shutil, "copyfile", copy_and_change)
+    target = ledger_schema.copy_ledger(path, tmp_path / "copy")
+
+    assert copied == [path, journal, path, journal]
+    assert target.read_text() == "newer"
+    assert target.with_name(journal.name).read_text() == "newer journal"

@@ -139,7 +139,7 @@ def _dry_run(loaded: Loaded, options: Options, flags: ApplyFlags, talk: Talk, li
 @contextmanager
 def _ledger_copy(loaded: Loaded) -> Iterator[Ledger | None]:
     """Yield a copy of the ledger, or None when there is none; an unreadable one is an error."""
-    if not loaded.state.ledger.exists():
+    if not loaded.state.has_ledger():
         yield None
         return
     with tempfile.TemporaryDirectory(prefix="remedy-") as aside:

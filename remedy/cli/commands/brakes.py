@@ -80,7 +80,7 @@ def run_release(options: Options, rule: str, reason: str) -> int:
     """
     _needs_reason(reason)
     state, caller, talk = _state(options), caller_now(), Talk(as_json=False)
-    if not state.ledger.exists():
+    if not state.has_ledger():
         raise StateError(f"there is no ledger in {state.path}; name the state directory with --state DIR")
     state.prepare()
     ledger = Ledger.open(state.ledger)
@@ -94,7 +94,7 @@ def run_release(options: Options, rule: str, reason: str) -> int:
         ledger.close()
     where = f" on {options.limit}" if options.limit is not None else ""
     if not released:
-        what = "no attempts to forget" if options.limit is not None else "no open breaker"
+        what = "no ended attempts to forget" if options.limit is not None else "no open breaker"
         raise NothingNamed(f"{rule}{where} has {what} in {state.path}; `remedy runs` shows what there is")
     talk.result([f"released: {rule}{where}"])
     return 0

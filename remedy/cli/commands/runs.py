@@ -26,7 +26,7 @@ def run_runs(options: Options, run_id: str | None, *, most: int) -> int:
     state, named_by = find_state_directory(options, caller, read_config(options, caller))
     talk = Talk(as_json=options.output == "json")
     talk.say(f"state {state.path} ({named_by})")
-    if not state.ledger.exists():
+    if not state.has_ledger():
         raise StateError(f"there is no ledger in {state.path}; name the state directory with --state DIR")
     with tempfile.TemporaryDirectory(prefix="remedy-") as aside:
         ledger = Ledger.open_copy(state.ledger, Path(aside))

@@ -97,8 +97,6 @@ def _pieces(pattern: str, hosts: Iterable[str]) -> list[str]:
     """Return the terms of a pattern as text, signs included; host names with ':' stay whole."""
     if not pattern.strip(" \t\r\n:,"):
         raise UsageError("the host pattern is empty; write all for every host")
-    if pattern.strip() in hosts:
-        return [pattern.strip()]
     pieces: list[str] = []
     for part in _split(pattern, ","):
         part = part.strip()
