@@ -1,5 +1,7 @@
 """Where rules, inventory and state are: flags, environment, remedy.yaml, and the usual places."""
 
+import os
+import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,7 +63,7 @@ def load_config(
     Whether it exists is seen when it is read.
 
     Raises:
-        UsageError: a flag is empty.
+        UsageError: a flag is empty, or a remedy.yaml above may be a stranger's.
         FilesError: a remedy.yaml is wrong, or asks for what this version cannot enforce.
     """
     found = list(_settings(directory, system_file))
@@ -110,10 +112,28 @@ def _usual_inventory(directory: Path) -> tuple[str | None, str]:
 def _settings(directory: Path, system_file: Path) -> Iterator[_Settings]:
     for folder in (directory, *directory.resolve().parents):
         if (folder / _NAME).exists():
+            if folder != directory:
+                _refuse_strangers(folder / _NAME, directory)
             yield _read(folder / _NAME)
             break
     if system_file.exists():
         yield _read(system_file)
+
+
+def _refuse_strangers(file: Path, directory: Path) -> None:
+    """
+    Refuse a remedy.yaml of a folder above that somebody else may have planted there (in /tmp, say).
+
+    Its rules would be run with the caller's rights. It must belong to root, to the
+    caller, or to whoever owns the current folder, and not be writable by all.
+    """
+    status = file.stat()
+    trusted = {0, os.geteuid(), directory.stat().st_uid}
+    if status.st_uid not in trusted or status.st_mode & stat.S_IWOTH:
+        raise UsageError(
+            f"{file} belongs to user {status.st_uid} or is writable by all, and is not in the current folder; "
+            f"if you trust it, go to {file.parent} and run remedy there"
+        )
 
 
 def _read(file: Path) -> _Settings:

@@ -213,7 +213,7 @@ def test_digest_does_not_depend_on_path_or_order(root: Path, tmp_path: Path) -> 
     moved = root.rename(tmp_path / "elsewhere")
     for file in [*moved.glob("*/rule.yaml"), *moved.glob("signals/*/signal.yaml")]:
         _reverse_keys(file)
-    _change(moved / "low-disk/rule.yaml", "below_percent: 10,", "below_percent: 10.0,")
+    _change(moved / "low-disk/rule.yaml", "{below_percent: 10, below_gib: 20}", "{below_gib: 20, below_percent: 10.0}")
     _change(moved / "low-disk/rule.yaml", "risk: safe", "risk: safe\nlimits: {cooldown: 360m}")
 
     after = load_repository(moved)
