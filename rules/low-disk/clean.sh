@@ -21,7 +21,7 @@
 export LC_ALL=C PATH=/usr/sbin:/usr/bin:/sbin:/bin
 set -u
 
-OPEN_FILES_MAX=20000    # Each is two words of a command line; 2 MiB is what the kernel takes.
+OPEN_FILES_MAX=20000    # Each is three words of a command line, of which the kernel takes 2 MiB.
 SHOWN_MAX=10
 
 refuse() {
@@ -37,6 +37,7 @@ mounts() {
     what=$1 path=$2 awk '
         function decoded(text,    parts, n, i, out) {
             gsub(/\\040/, " ", text)
+            gsub(/\\011/, "\t", text)
             n = split(text, parts, /\\134/)
             out = parts[1]
             for (i = 2; i <= n; i++) out = out "\\" parts[i]
@@ -127,6 +128,12 @@ remove_old() {
     fi
     pattern=$(escaped "$folder")
     below=$(mounts below "$folder")
+    case $below in
+        *'\012'*)
+            echo "$label in $folder: left alone, a mount point in it has a line break in its name"
+            return 0
+            ;;
+    esac
     set -f
     IFS='
 '

@@ -133,7 +133,7 @@ def test_file_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to another user")
 @pytest.mark.parametrize(("owner", "mode"), [(54321, 0o644), (0, 0o646)])
 def test_remedy_yaml_of_a_stranger_above_is_refused(tmp_path: Path, owner: int, mode: int) -> None:
-    """A remedy.yaml in a folder above that another user owns or may write is refused; in the folder itself it is used."""
+    """A remedy.yaml above that another user owns or may write is refused; in the folder itself it is used."""
     (tmp_path / "below").mkdir()
     file = tmp_path / "remedy.yaml"
     file.write_text("rules: elsewhere\n")
