@@ -4,7 +4,7 @@ from collections.abc import Callable
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from remedy.limits import DURATION_S_MAX, Limit, WaveShare, parse_duration, parse_limit, parse_share, wave_targets
@@ -43,6 +43,8 @@ def test_limit_is_larger_of_count_and_percentage_rounded_down(raw: object, hosts
     assert parse_limit(raw).resolve(hosts) == resolved
 
 
+@example(percent=0.0365, hosts=200_000)
+@example(percent=0.145, hosts=200_000)
 @given(percent=_PERCENTS, hosts=_HOSTS)
 def test_percentage_of_limit_is_exact(percent: float, hosts: int) -> None:
     """No binary rounding of a percentage adds or takes a host: the floor is that of exact arithmetic."""
@@ -143,6 +145,8 @@ def test_share_that_reaches_nobody_or_too_many_is_refused(raw: int | str, messag
     assert str(caught.value) == message
 
 
+@example(percent=0.0085, hosts=200_000)
+@example(percent=0.068, hosts=50_000)
 @given(percent=_PERCENTS.filter(bool), hosts=_HOSTS)
 def test_share_rounds_up_and_never_beyond_all(percent: float, hosts: int) -> None:
     """A share of the planned hosts is rounded up exactly, at most to all of them."""

@@ -179,7 +179,7 @@ def _scope(
 def _condition(document: Document, route: Route, scope: _Scope) -> Condition | None:
     place = document.place(route)
     try:
-        return compile_condition(
+        condition = compile_condition(
             document.value(route),
             columns=scope.columns,
             params=scope.params,
@@ -190,6 +190,11 @@ def _condition(document: Document, route: Route, scope: _Scope) -> Condition | N
     except FilesError as exc:
         document.problems.extend(exc.problems)
         return None
+    if not condition.columns_read and not condition.other_signals:
+        document.add(
+            route, "the condition reads no column: it says the same of every host", "name a column of the signal"
+        )
+    return condition
 
 
 def _load_exemption(document: Document, index: int, scope: _Scope) -> Exemption:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from remedy.conditions import RESERVED_WORDS
 from remedy.load.digest import digest_of
 from remedy.load.document import Document
 from remedy.load.schema import check_shape
@@ -16,7 +17,6 @@ __all__ = ["has_one_row", "load_params", "load_signal"]
 
 _MAX_AGE_S = 15 * 60
 _MAX_AGE_S_MAX = 30 * 86_400
-_RESERVED = frozenset({"and", "or", "not", "between", "in", "like", "true", "false", "null", "is", "params"})
 
 
 def has_one_row(signal: Signal) -> bool:
@@ -79,7 +79,7 @@ def load_params(document: Document, raw: Mapping[str, object]) -> Params:
 def _load_columns(document: Document, raw: Mapping[str, Any]) -> dict[str, Column]:
     columns = {}
     for name, value in raw.items():
-        if name in _RESERVED:
+        if name in RESERVED_WORDS:
             cure = "choose another name"
             document.add(["columns", name], f"'{name}' is a word of conditions and cannot name a column", cure)
         kind = ColumnType(value if isinstance(value, str) else value["type"])

@@ -179,6 +179,11 @@ def test_function_decides(text: str, row: dict[str, Value], verdict: bool | None
         ("a[b", "a[b", True),
         ("xay", "_a_", True),
         ("aXbXc", "a%X_", True),
+        ("abc", "_.c", False),
+        ("a.c", "_.c", True),
+        ("a[b", "_[%", True),
+        ("aab", "%a+_", False),
+        ("x(a|b)", "%(a|b)", True),
     ],
 )
 def test_like_is_sqls(text: str, pattern: str, like: bool) -> None:
