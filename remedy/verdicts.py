@@ -23,6 +23,7 @@ from remedy.model import (
     Scope,
     Signal,
     Verdict,
+    VerifyUntil,
 )
 from remedy.readings import is_stale, row_key
 from remedy.text import duration_text
@@ -90,6 +91,8 @@ def needed_signals(rules: Iterable[Rule]) -> tuple[str, ...]:
     for rule in rules:
         names.add(rule.signal)
         names.update(rule.when.other_signals)
+        if isinstance(rule.verify, VerifyUntil):
+            names.update(rule.verify.until.other_signals)
         for exemption in rule.exempt:
             names.update(exemption.where.other_signals if exemption.where is not None else ())
     return tuple(sorted(names))

@@ -1,6 +1,6 @@
 """Rules, from their folders to typed values with checked conditions."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -88,7 +88,13 @@ def load_rule(
     if document.problems or when is None or verify is None:
         return None
     return _built(document, raw, params=params, when=when, exempt=exempt, verify=verify, fix=fix,
-                  risk=risk, limits=limits, rollout=rollout)  # fmt: skip
+                  risk=risk, limits=limits, rollout=rollout, signals=signals)  # fmt: skip
+
+
+def _signal_digests(name: str, conditions: Iterable[Condition | None], signals: Mapping[str, Signal]) -> dict[str, str]:
+    """Return the digests of all signals a rule reads: who changes a collector changes what the rule means."""
+    names = {name, *(other for condition in conditions if condition is not None for other in condition.other_signals)}
+    return {each: signals[each].digest for each in names}
 
 
 def _built(
@@ -103,7 +109,11 @@ def _built(
     risk: Risk,
     limits: RuleLimits,
     rollout: RuleRollout,
+    signals: Mapping[str, Signal],
 ) -> Rule:
+    conditions = [when, *(exemption.where for exemption in exempt)]
+    if isinstance(verify, VerifyUntil):
+        conditions.append(verify.until)
     tags = tuple(sorted(raw.get("tags", [])))
     resolved = {
         **{key: raw[key] for key in ("rule", "title", "why", "owner", "mode", "hosts", "signal")},
@@ -116,6 +126,7 @@ def _built(
         "verify": _verify_values(verify),
         "limits": _limits_values(limits),
         "rollout": _rollout_values(rollout),
+        "signals": _signal_digests(raw["signal"], conditions, signals),
     }
     return Rule(
         name=raw["rule"],

@@ -275,11 +275,14 @@ def test_digest_of_rule_changes_with_every_value(root: Path, file: str, old: str
     ],
 )
 def test_digest_of_signal_changes_with_every_value(root: Path, file: str, old: str, new: str) -> None:
-    """Columns, parameters, rows, age and the collectors' bytes are part of a signal's digest."""
-    before = load_repository(root).signals["disk"].digest
+    """Columns, parameters, rows, age and collectors' bytes are in a signal's digest, and so in those of its rules."""
+    repository = load_repository(root)
+    before, rule_before = repository.signals["disk"].digest, repository.rules["low-disk"].digest
     _change(root / "signals/disk" / file, old, new)
 
-    assert load_repository(root).signals["disk"].digest != before
+    after = load_repository(root)
+    assert after.signals["disk"].digest != before
+    assert after.rules["low-disk"].digest != rule_before
 
 
 def test_starter_rules_are_found_and_load() -> None:
