@@ -169,8 +169,10 @@ def _tell(directory: Path, *, keep: bool) -> list[str]:
     with Fleet(directory / "fleet", hosts=DEMO_HOSTS) as fleet:
         write_repository(directory, inventory=fleet.inventory_path)
         for step in _STEPS:
-            wrong += _carry_out(step, directory)
-        wrong += _differences(directory, fleet)
+            wrong = _carry_out(step, directory)
+            if wrong:
+                break
+        wrong = wrong or _differences(directory, fleet)
         if keep:
             _wait_for_the_end(directory)
         # What follows is tidying up; it must not be torn.

@@ -43,7 +43,7 @@ def held_text(held: Held) -> str:
     parts = [held.reason]
     if held.until is not None:
         parts.append(f"until {time_text(held.until.replace(microsecond=0))}")
-    if held.lifted_by and held.lifted_by != "time":
+    if held.lifted_by and held.lifted_by != "time" and held.lifted_by not in held.reason:
         parts.append(f"lifted by: {held.lifted_by}")
     return "; ".join(part for part in parts if part)
 

@@ -6,6 +6,7 @@ from remedy.cli.console import Talk
 from remedy.errors import StateError
 from remedy.state.audit_verify import verify
 from remedy.summary import ExitCode
+from remedy.text import counted
 
 __all__ = ["run_audit_verify"]
 
@@ -37,5 +38,5 @@ def run_audit_verify(options: Options) -> int:
         talk.result(odd)
         records = sum(file.records for file in report.files)
         word = "whole" if report.intact else "NOT whole"
-        talk.result([f"audit log {word}: {len(report.files)} files, {records} records"])
+        talk.result([f"audit log {word}: {counted(len(report.files), 'file')}, {counted(records, 'record')}"])
     return int(ExitCode.DONE if report.intact else ExitCode.BAD)

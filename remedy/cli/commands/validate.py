@@ -10,6 +10,7 @@ from remedy.errors import FilesError, Problem, RemedyError, UsageError
 from remedy.load.cases import load_cases
 from remedy.load.repository import Repository, load_repository
 from remedy.run.scopes import choose_scopes
+from remedy.text import counted
 
 __all__ = ["run_validate"]
 
@@ -85,9 +86,9 @@ def _report(talk: Talk, problems: list[Problem], warnings: list[Problem], counts
         talk.say(f"warning: {warning}")
     if problems:
         talk.result([str(problem) for problem in sorted(set(problems))])
-        talk.say(f"{len(set(problems))} problems")
+        talk.say(counted(len(set(problems)), "problem"))
         return 1
-    talk.result([f"{counts['rules']} rules and {counts['signals']} signals are well-formed"])
+    talk.result([f"{counted(counts['rules'], 'rule')} and {counted(counts['signals'], 'signal')}: no problems"])
     return 0
 
 
