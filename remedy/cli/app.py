@@ -7,7 +7,21 @@ import typer
 if TYPE_CHECKING:
     from remedy.cli.composition import Options
 
-__all__ = ["app"]
+__all__ = [
+    "app",
+    "apply",
+    "audit_verify",
+    "demo",
+    "init",
+    "inventory",
+    "release",
+    "runs",
+    "scan",
+    "start",
+    "stop",
+    "validate",
+    "why",
+]
 
 app = typer.Typer(
     name="remedy",

@@ -190,9 +190,15 @@ def unseen(of: Signal, host: str, status: ReadingStatus, *, at: datetime = NOW, 
     return Reading(host=host, signal=of.name, observed_at=at, status=status, reason=reason)
 
 
-def judged(scopes: Iterable[Scope], readings: Iterable[Reading], *, now: datetime = NOW) -> tuple[Judgement, ...]:
+def judged(
+    scopes: Iterable[Scope],
+    readings: Iterable[Reading],
+    *,
+    now: datetime = NOW,
+    signals: Mapping[str, Signal] = SIGNALS,
+) -> tuple[Judgement, ...]:
     """Return the judgements of readings at a time."""
-    return tuple(judge(scopes, by_host(only_fresh(readings, SIGNALS, now=now)), SIGNALS))
+    return tuple(judge(scopes, by_host(only_fresh(readings, signals, now=now)), signals))
 
 
 def planned(
@@ -202,12 +208,13 @@ def planned(
     history: History = NO_HISTORY,
     accept_matched: int | None = None,
     now: datetime = NOW,
+    signals: Mapping[str, Signal] = SIGNALS,
 ) -> Plan:
     """Return the plan that readings lead to, as a run makes it."""
-    fresh = by_host(only_fresh(readings, SIGNALS, now=now))
+    fresh = by_host(only_fresh(readings, signals, now=now))
     return build_plan(
         scopes,
-        judge(scopes, fresh, SIGNALS),
+        judge(scopes, fresh, signals),
         fresh,
         history=history,
         endpoints={},

@@ -22,7 +22,21 @@ from remedy.readings import (
     time_text,
 )
 from remedy.verdicts import by_host, changed_signals, judge, only_fresh
-from tests.core.builders import BOOLEAN, BOOT, DISK, NOTE, NOW, SIGNALS, TEXT, output, reading, rule, scope, signal, unseen
+from tests.core.builders import (
+    BOOLEAN,
+    BOOT,
+    DISK,
+    NOTE,
+    NOW,
+    SIGNALS,
+    TEXT,
+    output,
+    reading,
+    rule,
+    scope,
+    signal,
+    unseen,
+)
 from tests.core.builders import hosts as hosts_of
 
 GOOD = '{"mount": "/", "free_percent": 3}\n'
@@ -49,7 +63,10 @@ def test_rows_of_a_good_output_are_typed_in_its_order() -> None:
 
 
 RUBBISH = {
-    "unknown column": (GOOD + '{"mount": "/srv", "fre_percent": 3}', "line 2: unknown column 'fre_percent' (free_percent?)"),
+    "unknown column": (
+        GOOD + '{"mount": "/srv", "fre_percent": 3}',
+        "line 2: unknown column 'fre_percent' (free_percent?)",
+    ),
     "unknown column with an escape": ('{"mount": "/", "\\u001b[2J": 3}', "line 1: unknown column '\\\\x1b[2J'"),
     "column twice": ('{"mount": "/", "free_percent": 3, "free_percent": 90}', "line 1: a column stands twice"),
     "key twice": (GOOD + GOOD, "line 2: the same key as line 1"),
@@ -58,7 +75,10 @@ RUBBISH = {
     "minus Infinity": ('{"mount": "/", "free_percent": -Infinity}', "line 1: -Infinity is no number"),
     "1e999": ('{"mount": "/", "free_percent": 1e999}', "line 1: free_percent is not finite"),
     "-1e999": ('{"mount": "/", "free_percent": -1e999}', "line 1: free_percent is not finite"),
-    "integer beyond a double": ('{"mount": "/", "free_percent": 1%s}' % ("0" * 400), "line 1: free_percent is not finite"),
+    "integer beyond a double": (
+        '{"mount": "/", "free_percent": 1%s}' % ("0" * 400),
+        "line 1: free_percent is not finite",
+    ),
     "integer of 5,000 digits": ('{"mount": "/", "free_percent": 1%s}' % ("0" * 5_000), "line 1 is no row"),
     "text that is no row": (GOOD + "df: /mnt: Stale file handle\n", "line 2 is no row: 'df: /mnt: Stale file handle'"),
     "half a row": (GOOD + '{"mount": "/srv", "free_per', "line 2 is no row"),
@@ -111,7 +131,10 @@ def _ended(ending: CollectorEnding) -> CollectorOutput:
 
 
 ENDINGS = {
-    "exit 1": (output(GOOD, exit_code=1, stderr=b"warning\ndf: \x1b[31mI/O error\n"), "exit code 1: df: \\x1b[31mI/O error"),
+    "exit 1": (
+        output(GOOD, exit_code=1, stderr=b"warning\ndf: \x1b[31mI/O error\n"),
+        "exit code 1: df: \\x1b[31mI/O error",
+    ),
     "exit 124": (output(GOOD, exit_code=124), "exit code 124"),
     "exit -1": (output(GOOD, exit_code=-1), "exit code -1"),
     "no exit code": (output(GOOD, exit_code=None), "exit code None"),
@@ -154,7 +177,9 @@ def test_rows_are_limited_to_ten_thousand(count: int, status: ReadingStatus) -> 
     assert len(found.rows) == (count if status is ReadingStatus.OK else 0)
 
 
-@pytest.mark.parametrize(("size", "status"), [(ROWS_SIZE_MAX, ReadingStatus.OK), (ROWS_SIZE_MAX + 1, ReadingStatus.FAILED)])
+@pytest.mark.parametrize(
+    ("size", "status"), [(ROWS_SIZE_MAX, ReadingStatus.OK), (ROWS_SIZE_MAX + 1, ReadingStatus.FAILED)]
+)
 def test_output_is_limited_to_a_mebibyte(size: int, status: ReadingStatus) -> None:
     """1 MiB of output is a reading, one byte more is none."""
     found = _read(output(GOOD.ljust(size)))
@@ -166,7 +191,11 @@ PROMISES = [
     (BOOT, "", "0 rows, and the signal promises one"),
     (BOOT, '{"days": 1}\n{"days": 2}', "2 rows, and the signal promises one"),
     (NOTE, '{"text": "a"}\n{"text": "b"}', "2 rows, and the signal has no key to tell them apart"),
-    (signal("one", {"mount": TEXT}, key=("mount",), rows=RowPromise.ONE), '{"mount": "/"}\n{"mount": "/srv"}', "2 rows"),
+    (
+        signal("one", {"mount": TEXT}, key=("mount",), rows=RowPromise.ONE),
+        '{"mount": "/"}\n{"mount": "/srv"}',
+        "2 rows",
+    ),
 ]
 
 
@@ -260,15 +289,13 @@ def _readings(draw: st.DrawFn) -> list[Reading]:
             else:
                 rows = tuple(draw(st.lists(drawn, min_size=of.rows is RowPromise.ONE, max_size=1)))
         reason = "" if status is ReadingStatus.OK else draw(st.sampled_from(("", "timeout", "exit code 1: é\\x1b")))
-        found.append(
-            Reading(host=host, signal=name, observed_at=draw(_TIMES), status=status, reason=reason, rows=rows)
-        )
+        found.append(Reading(host=host, signal=name, observed_at=draw(_TIMES), status=status, reason=reason, rows=rows))
     return found
 
 
 @given(_readings(), _TIMES, st.randoms(use_true_random=False))
 def test_readings_file_comes_back_as_it_was(readings: list[Reading], at: datetime, shuffler: object) -> None:
-    """Parsing what was dumped gives the same readings, digests and time, whatever their order; dumping again the same lines."""
+    """Parsing what was dumped, in any order, gives the same readings and digests; dumping again the same lines."""
     shuffled = list(readings)
     shuffler.shuffle(shuffled)  # type: ignore[attr-defined]
     lines = list(dump_readings(shuffled, collected_at=at, digests=DIGESTS))
@@ -353,7 +380,9 @@ HEADERS = {
     "another format": ['{"readings": 2, "collected_at": "2026-11-22T08:45:00Z", "signals": {}}'],
     "a reading": [_line()],
     "no digests": ['{"readings": 1, "collected_at": "2026-11-22T08:45:00Z"}'],
-    "a signal twice": ['{"readings": 1, "collected_at": "2026-11-22T08:45:00Z", "signals": {"disk": "a", "disk": "b"}}'],
+    "a signal twice": [
+        '{"readings": 1, "collected_at": "2026-11-22T08:45:00Z", "signals": {"disk": "a", "disk": "b"}}'
+    ],
     "digest is a number": ['{"readings": 1, "collected_at": "2026-11-22T08:45:00Z", "signals": {"disk": 1}}'],
     "no zone": ['{"readings": 1, "collected_at": "2026-11-22T08:45:00", "signals": {}}'],
     "time beyond time": ['{"readings": 1, "collected_at": "9999-12-31T23:59:59-14:00", "signals": {}}'],
