@@ -16,7 +16,8 @@ def canonical_json(value: Any) -> str:
         ValueError: NaN or infinity inside.
 
     Source: RFC 8785; equal to it for text, booleans, null, containers and
-    integers below 2**53 (other numbers are written as Python's shortest repr).
+    integers below 2**53 as long as keys are ASCII (it sorts keys by UTF-16 units,
+    Python by code points); other numbers are written as Python's shortest repr.
     """
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 

@@ -8,10 +8,10 @@ strictly more exceeds it.
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-__all__ = ["DURATION_S_MAX", "Limit", "WaveShare", "parse_duration", "parse_limit", "parse_share", "wave_targets"]
+__all__ = ["DURATION_S_MAX", "Limit", "WaveShare", "parse_duration", "parse_limit", "parse_share"]
 
 DURATION_S_MAX = 366 * 86_400
 _COUNT_MAX = 10_000_000
@@ -134,19 +134,3 @@ def parse_share(raw: int | str) -> WaveShare:
     if not _check_count(raw):
         raise ValueError("a wave of 0 reaches no host; leave it out")
     return WaveShare(count=raw)
-
-
-def wave_targets(shares: Iterable[WaveShare], hosts: int) -> tuple[int, ...]:
-    """
-    Return the cumulative number of hosts at the end of each wave.
-
-    Entries that add no host vanish; the last target is all hosts. No hosts
-    give no waves.
-    """
-    targets: list[int] = []
-    reached = 0
-    for target in [*(share.resolve(hosts) for share in shares), hosts]:
-        if target > reached:
-            targets.append(target)
-            reached = target
-    return tuple(targets)

@@ -64,8 +64,9 @@ def outcome_of_fix(result: FixResult, *, needs_reboot_codes: tuple[int, ...]) ->
         case FixEnding.HOST_HOLD:
             return Ended(outcome=Outcome.SKIPPED, skip=Skip.HOST_HOLD, reason=result.reason)
         case FixEnding.ALREADY_STARTED:
+            # Something did start there, by whomever; it is not ours to call it skipped.
             reason = result.reason or "this execution was started on the host before"
-            return Ended(outcome=Outcome.SKIPPED, skip=Skip.HOST_BUSY, reason=reason)
+            return Ended(outcome=Outcome.LOST, reason=f"{reason}; its end was not seen here")
 
 
 def _of_exit(result: FixResult, needs_reboot_codes: tuple[int, ...]) -> Ended | None:

@@ -26,11 +26,13 @@ from remedy.model import (
     Scope,
     Script,
     Verdict,
+    VerifyLater,
+    VerifyUntil,
     key_text,
 )
 from remedy.readings import time_text
-from remedy.rollout import RolloutSpec, planned_waves, rollout_order
 from remedy.verdicts import Judgement, ReadingsByHost, other_rows
+from remedy.waves import RolloutSpec, planned_waves, rollout_order
 
 __all__ = [
     "NO_HISTORY",
@@ -418,7 +420,11 @@ def _describe_rule(rule_plan: RulePlan) -> dict[str, Any]:
             "concurrency": spec.concurrency,
             "soak_s": spec.soak_s,
             "worst_case": rule_plan.worst_case,
+            "cooldown_s": rule_plan.rule.limits.cooldown_s,
+            "attempts": rule_plan.rule.limits.attempts,
+            "attempts_within_s": rule_plan.rule.limits.attempts_within_s,
         },
+        "verify": _describe_verify(rule_plan.rule.verify),
         "waves": [list(wave) for wave in rule_plan.waves],
         "executions": [
             {
@@ -435,6 +441,12 @@ def _describe_rule(rule_plan: RulePlan) -> dict[str, Any]:
             for execution in rule_plan.executions
         ],
     }
+
+
+def _describe_verify(verify: VerifyLater | VerifyUntil) -> dict[str, Any] | str:
+    if isinstance(verify, VerifyLater):
+        return "later"
+    return {"until": verify.until.text, "settle_s": verify.settle_s, "within_s": verify.within_s}
 
 
 def _describe_held(item: HeldFinding) -> dict[str, Any]:

@@ -7,7 +7,7 @@ do not cross the port: `Unreachable` and `Refused` do, and values.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import InitVar, dataclass
 from enum import StrEnum
 from typing import Protocol
 
@@ -151,11 +151,11 @@ class Permit:
     execution_id: str
     host: str
     script_sha256: str
-    seal: _Seal
+    seal: InitVar[_Seal]
 
-    def __post_init__(self) -> None:
-        """Refuse a permit that the gate did not make."""
-        if self.seal is not _SEAL:
+    def __post_init__(self, seal: _Seal) -> None:
+        """Refuse a permit that the gate did not make; the seal is not kept, so no copy can be altered."""
+        if seal is not _SEAL:
             raise TypeError("only the gate makes a permit")
 
 

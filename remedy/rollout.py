@@ -6,16 +6,13 @@ disk, no network, no threads. A run is replayed from its events. Limits count
 distinct hosts; a host is bad if one of its executions is.
 """
 
-import itertools
-from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import assert_never
 
-from remedy.canonical import digest_fields
-from remedy.limits import WaveShare
 from remedy.model import Outcome, OutcomeClass, Skip
+from remedy.waves import Places, RolloutSpec
 
 __all__ = [
     "Begin",
@@ -29,7 +26,6 @@ __all__ = [
     "HostsRead",
     "ReadAgain",
     "Rollout",
-    "RolloutSpec",
     "SkipHost",
     "Soak",
     "SoakEnded",
@@ -37,40 +33,10 @@ __all__ = [
     "StopAsked",
     "WaveEnded",
     "WaveStarted",
-    "planned_waves",
-    "rollout_order",
 ]
 
 
 _NAMES_MAX = 10
-
-
-def rollout_order(rule: str, hosts: Iterable[str], seed: str = "") -> tuple[str, ...]:
-    """
-    Return hosts in the order of SHA-256 over the length-prefixed (seed,) rule and host name.
-
-    A reviewer can recompute it; nobody can choose it by naming order.
-    """
-    prefix = (seed, rule) if seed else (rule,)
-    return tuple(sorted(hosts, key=lambda host: (digest_fields((*prefix, host)), host)))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RolloutSpec:
-    """
-    What a rollout needs to know: hosts in order, their platforms, resolved limits.
-
-    max_bad and max_unreachable are counts of distinct hosts; strictly more halts.
-    """
-
-    rule: str
-    order: tuple[str, ...]
-    platforms: Mapping[str, str]
-    shares: tuple[WaveShare, ...]
-    soak_s: int
-    concurrency: int
-    max_bad: int
-    max_unreachable: int
 
 
 class HaltedBy(StrEnum):
@@ -191,88 +157,6 @@ class Finished:
 Effect = WaveStarted | StartHost | WaveEnded | Soak | ReadAgain | Halted | SkipHost | Finished
 
 
-def planned_waves(spec: RolloutSpec) -> tuple[tuple[str, ...], ...]:
-    """
-    Return the waves as they will be if no host is healed by itself meanwhile.
-
-    The first wave takes its share of each platform; the others fill up to their
-    cumulative share of all hosts, in order. Together they hold each host once.
-    """
-    waves: list[tuple[str, ...]] = []
-    places = _Places(spec)
-    share = 0
-    while places.left:
-        share += 1
-        taken = places.take(share, room=len(places.left))
-        if taken:
-            waves.append(tuple(taken))
-    return tuple(waves)
-
-
-class _Places:
-    """Which hosts are left, and how many places of the shares are filled already."""
-
-    __slots__ = ("_filled", "_left_of", "_position", "_quota", "_spec", "left")
-
-    def __init__(self, spec: RolloutSpec) -> None:
-        self._spec = spec
-        self._quota = _canary_quota(spec)
-        self._filled = dict.fromkeys(self._quota, 0)
-        self._position = {host: number for number, host in enumerate(spec.order)}
-        # A plain dict whose first keys were deleted is scanned from its start each time: quadratic.
-        self.left: OrderedDict[str, None] = OrderedDict.fromkeys(spec.order)
-        self._left_of: dict[str, OrderedDict[str, None]] = {platform: OrderedDict() for platform in self._quota}
-        for host in spec.order:
-            self._left_of[spec.platforms[host]][host] = None
-
-    def target(self, share: int) -> int:
-        """Return how many places are filled when the wave of this share (from 1) is full."""
-        spec = self._spec
-        if share == 1:
-            return sum(self._quota.values())
-        return spec.shares[share - 1].resolve(len(spec.order)) if share <= len(spec.shares) else len(spec.order)
-
-    def take(self, share: int, *, room: int) -> list[str]:
-        """Take the hosts that the wave of this share has a place for now, at most `room`."""
-        taken = self._canaries(room) if share == 1 else self._next(self.target(share), room)
-        for host in taken:
-            platform = self._spec.platforms[host]
-            del self.left[host], self._left_of[platform][host]
-            self._filled[platform] += 1
-        return taken
-
-    def clear(self) -> tuple[str, ...]:
-        """Take all hosts that are left, for good."""
-        left = tuple(self.left)
-        for hosts in (self.left, *self._left_of.values()):
-            hosts.clear()
-        return left
-
-    def give_back(self, host: str) -> None:
-        """Open the place of a host that was healed by itself."""
-        self._filled[self._spec.platforms[host]] -= 1
-
-    def _next(self, target: int, room: int) -> list[str]:
-        free = min(room, target - sum(self._filled.values()))
-        return list(itertools.islice(self.left, max(0, free)))
-
-    def _canaries(self, room: int) -> list[str]:
-        free = {platform: quota - self._filled[platform] for platform, quota in self._quota.items()}
-        first = (itertools.islice(self._left_of[platform], min(room, places)) for platform, places in free.items())
-        return sorted(itertools.chain.from_iterable(first), key=self._position.__getitem__)[:room]
-
-
-def _canary_quota(spec: RolloutSpec) -> dict[str, int]:
-    """Return how many hosts of each platform the first wave takes."""
-    sizes: dict[str, int] = {}
-    for host in spec.order:
-        platform = spec.platforms[host]
-        sizes[platform] = sizes.get(platform, 0) + 1
-    if not spec.shares:
-        return sizes
-    return {platform: spec.shares[0].resolve(size) for platform, size in sizes.items()}
-
-
 @dataclass(slots=True, kw_only=True)
 class _Wave:
     """What has happened in the wave that is under way."""
@@ -300,7 +184,7 @@ class Rollout:
 
     def __init__(self, spec: RolloutSpec) -> None:
         self._spec = spec
-        self._places = _Places(spec)
+        self._places = Places(spec)
         self._running: set[str] = set()
         self._bad: set[str] = set()
         self._unreachable: set[str] = set()

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from remedy.limits import DURATION_S_MAX, Limit, WaveShare, parse_duration, parse_limit, parse_share, wave_targets
+from remedy.limits import DURATION_S_MAX, Limit, WaveShare, parse_duration, parse_limit, parse_share
 
 _PERCENTS = st.integers(min_value=0, max_value=1_000_000).map(lambda parts: parts / 10_000)
 _HOSTS = st.integers(min_value=0, max_value=200_000)
@@ -154,36 +154,6 @@ def test_share_rounds_up_and_never_beyond_all(percent: float, hosts: int) -> Non
 
     assert share.resolve(hosts) == min(hosts, -(-_exact(hosts, percent) // 1))
     assert parse_share(str(share)) == share
-
-
-@pytest.mark.parametrize(
-    ("shares", "hosts", "targets"),
-    [
-        ([1, "10%", "100%"], 200, (1, 20, 200)),
-        ([1, "10%", "100%"], 5, (1, 5)),
-        ([1, "10%", "100%"], 11, (1, 2, 11)),
-        ([1, "10%", "100%"], 1, (1,)),
-        ([1, "10%", "100%"], 0, ()),
-        ([1, 4, "100%"], 6, (1, 4, 6)),
-        ([1, 4], 6, (1, 4, 6)),
-        ([4, 1], 6, (4, 6)),
-        ([50, "100%"], 6, (6,)),
-        ([], 6, (6,)),
-    ],
-)
-def test_wave_targets_are(shares: list[int | str], hosts: int, targets: tuple[int, ...]) -> None:
-    """Entries are cumulative, rounded up; those that add no host vanish; the last is all hosts."""
-    assert wave_targets([parse_share(raw) for raw in shares], hosts) == targets
-
-
-@given(shares=st.lists(_SHARES, max_size=8), hosts=_HOSTS)
-def test_wave_targets_climb_strictly_to_all_hosts(shares: list[WaveShare], hosts: int) -> None:
-    """Every wave adds at least one host, the last ends with all, and each but that is some entry's target."""
-    targets = wave_targets(shares, hosts)
-
-    assert all(before < after for before, after in zip((0, *targets), targets, strict=False))
-    assert targets[-1:] == ((hosts,) if hosts else ())
-    assert set(targets[:-1]) <= {share.resolve(hosts) for share in shares}
 
 
 @pytest.mark.parametrize(

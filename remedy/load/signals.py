@@ -15,6 +15,7 @@ from remedy.text import nearest
 
 __all__ = ["has_one_row", "load_params", "load_signal"]
 
+_SAID_INSTEAD_OF_ROWS = "not_applicable"
 _MAX_AGE_S = 15 * 60
 _MAX_AGE_S_MAX = 30 * 86_400
 
@@ -79,9 +80,9 @@ def load_params(document: Document, raw: Mapping[str, object]) -> Params:
 def _load_columns(document: Document, raw: Mapping[str, Any]) -> dict[str, Column]:
     columns = {}
     for name, value in raw.items():
-        if name in RESERVED_WORDS:
+        if name in RESERVED_WORDS or name == _SAID_INSTEAD_OF_ROWS:
             cure = "choose another name"
-            document.add(["columns", name], f"'{name}' is a word of conditions and cannot name a column", cure)
+            document.add(["columns", name], f"'{name}' is a reserved word and cannot name a column", cure)
         kind = ColumnType(value if isinstance(value, str) else value["type"])
         unit = "" if isinstance(value, str) else value.get("unit", "")
         if unit and kind is not ColumnType.NUMBER:

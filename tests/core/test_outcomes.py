@@ -27,7 +27,7 @@ ENDINGS = {
     FixEnding.REFUSED: (Outcome.REFUSED, None),
     FixEnding.HOST_BUSY: (Outcome.SKIPPED, Skip.HOST_BUSY),
     FixEnding.HOST_HOLD: (Outcome.SKIPPED, Skip.HOST_HOLD),
-    FixEnding.ALREADY_STARTED: (Outcome.SKIPPED, Skip.HOST_BUSY),
+    FixEnding.ALREADY_STARTED: (Outcome.LOST, None),
 }
 
 

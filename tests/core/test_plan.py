@@ -639,4 +639,7 @@ def test_document_names_host_rule_row_script_params_and_wave() -> None:
         "concurrency": 20,
         "soak_s": 300,
         "worst_case": 2,
+        "cooldown_s": 3_600,
+        "attempts": 3,
+        "attempts_within_s": 86_400,
     }

@@ -11,7 +11,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from remedy.canonical import digest_fields
-from remedy.limits import WaveShare
+from remedy.limits import WaveShare, parse_share
 from remedy.model import Outcome, OutcomeClass, Skip
 from remedy.rollout import (
     Begin,
@@ -25,7 +25,6 @@ from remedy.rollout import (
     HostsRead,
     ReadAgain,
     Rollout,
-    RolloutSpec,
     SkipHost,
     Soak,
     SoakEnded,
@@ -33,9 +32,8 @@ from remedy.rollout import (
     StopAsked,
     WaveEnded,
     WaveStarted,
-    planned_waves,
-    rollout_order,
 )
+from remedy.waves import RolloutSpec, planned_waves, rollout_order
 
 NONE: frozenset[str] = frozenset()
 HEALED: tuple[Outcome, ...] = ()
@@ -755,3 +753,37 @@ def test_spec_is_what_the_rollout_was_made_from() -> None:
     spec = replace(spec_of("ab"), soak_s=7)
 
     assert Rollout(spec).spec is spec
+
+
+@pytest.mark.parametrize(
+    ("shares", "hosts", "targets"),
+    [
+        ([1, "10%", "100%"], 200, (1, 20, 200)),
+        ([1, "10%", "100%"], 5, (1, 5)),
+        ([1, "10%", "100%"], 11, (1, 2, 11)),
+        ([1, "10%", "100%"], 1, (1,)),
+        ([1, "10%", "100%"], 0, ()),
+        ([1, 4, "100%"], 6, (1, 4, 6)),
+        ([1, 4], 6, (1, 4, 6)),
+        ([4, 1], 6, (4, 6)),
+        ([50, "100%"], 6, (6,)),
+        ([], 6, (6,)),
+    ],
+)
+def test_planned_waves_reach_their_cumulative_shares(
+    shares: list[int | str], hosts: int, targets: tuple[int, ...]
+) -> None:
+    """Entries are cumulative, rounded up; those that add no host vanish; the last is all hosts."""
+    names = tuple(f"h{number:03}" for number in range(hosts))
+    spec = RolloutSpec(
+        rule="r",
+        order=names,
+        platforms=dict.fromkeys(names, "linux"),
+        shares=tuple(parse_share(raw) for raw in shares),
+        soak_s=0,
+        concurrency=1,
+        max_bad=0,
+        max_unreachable=0,
+    )
+
+    assert tuple(itertools.accumulate(len(wave) for wave in planned_waves(spec))) == targets

@@ -16,7 +16,7 @@ import pytest
 from remedy.demo.fleet import Fleet
 from remedy.demo.host import Volume
 from remedy.demo.story import DEMO_ENDINGS, DEMO_HOSTS, RULE, write_repository
-from remedy.rollout import rollout_order
+from remedy.waves import rollout_order
 from tests.demo.processes import processes_of, wait_until
 
 _DOWN = "app-2"
