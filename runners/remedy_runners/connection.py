@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from typing import Any, cast
 
 import paramiko
@@ -36,7 +37,7 @@ _KEEPALIVE_S = 15
 _HANDSHAKE_BYTES_MAX = 262_144
 _READ_SIZE = 65_536
 
-_HOST_KEY_ALGORITHMS = {
+_KEY_ALGORITHMS = {
     "ssh-ed25519": ("ssh-ed25519",),
     "ecdsa-sha2-nistp256": ("ecdsa-sha2-nistp256",),
     "ecdsa-sha2-nistp384": ("ecdsa-sha2-nistp384",),
@@ -140,6 +141,10 @@ class _Transport(paramiko.Transport):
         return self._known_to_paramiko(self.host_key_order, "key")
 
     @property
+    def preferred_pubkeys(self) -> tuple[str, ...]:
+        return self._known_to_paramiko(tuple(chain(*_KEY_ALGORITHMS.values())), "key")
+
+    @property
     def preferred_kex(self) -> tuple[str, ...]:
         return self._known_to_paramiko(
             (
@@ -157,8 +162,8 @@ class _Transport(paramiko.Transport):
 
 def _host_key_order(known: Sequence[HostKey]) -> tuple[str, ...]:
     """Ask for the kinds of key that are known first, so that a host with several shows one we can check."""
-    kinds = [key.kind for key in known if key.kind in _HOST_KEY_ALGORITHMS]
-    return tuple(dict.fromkeys(name for kind in (*kinds, *_HOST_KEY_ALGORITHMS) for name in _HOST_KEY_ALGORITHMS[kind]))
+    kinds = [key.kind for key in known if key.kind in _KEY_ALGORITHMS]
+    return tuple(dict.fromkeys(name for kind in (*kinds, *_KEY_ALGORITHMS) for name in _KEY_ALGORITHMS[kind]))
 
 
 class Connection:
@@ -243,8 +248,8 @@ class Connection:
 
         Raises:
             Unreachable: no channel could be opened; nothing was started.
-            Refused: the host runs no commands for this login.
-            LinkLost: the request was sent, and the answer not seen.
+            Refused: the host opens none for this login; nothing was started.
+            LinkLost: the request was sent, and the host did not say yes.
         """
         with self.watched(_CHANNEL_S + 1), self.translated():
             channel = self.transport.open_session(timeout=_CHANNEL_S)
@@ -253,10 +258,10 @@ class Connection:
             try:
                 channel.exec_command(command)
             except (paramiko.SSHException, EOFError, OSError) as exc:
+                # paramiko does not tell a no from a channel that was closed; the second may have started it.
                 exchange.close()
-                if self.transport.is_active():
-                    raise Refused(f"{self._where}: the host runs no commands for this login") from exc
-                raise LinkLost from exc
+                why = "the host closed the channel instead of saying that it runs the command"
+                raise LinkLost(why if self.transport.is_active() else "the link was lost as it was sent") from exc
         return exchange
 
     def _shut(self) -> None:

@@ -148,7 +148,7 @@ def _filled(template: bytes, **values: bytes | int | str) -> bytes:
     return re.sub(rb"@([A-Z_]+)@", value_of, template)
 
 
-# What both payloads begin with. remedy_said is read by the controller.
+# What both payloads begin with. Only lines of remedy_say are for the controller.
 _COMMON = rb"""
 remedy_nonce=@NONCE@
 exec 7<&0 </dev/null
@@ -157,6 +157,8 @@ remedy_say_both() { remedy_say "$1"; remedy_say "$1" >&2; }
 remedy_boot=
 { IFS= read -r remedy_boot </proc/sys/kernel/random/boot_id; } 2>/dev/null
 remedy_boot=${remedy_boot:--}
+remedy_setsid=
+if command -v setsid >/dev/null; then remedy_setsid=setsid; fi
 # Hundredths of a second since boot, or since 1970 where /proc does not say.
 remedy_now() {
   remedy_t=
@@ -168,16 +170,17 @@ remedy_now() {
 }
 """
 
-# Runs the program in $1 seconds with standard error as descriptor 8. Sets
+# Runs the program for at most @SECONDS@, its standard error on descriptor 8. Sets
 # remedy_rc and remedy_over (1 = the deadline ended it). `timeout` gives 124 and
-# 137 also for a script that exits so by itself: the time that passed tells.
+# 137 (BusyBox 143) also for a script that exits so by itself: the time that
+# passed tells. BusyBox's makes no process group, hence setsid where it exists.
 # The writer is left behind rather than waited for: a child of the script may
 # keep descriptor 3 open without ever reading it.
 _TIMED = rb"""
   remedy_now; remedy_began=$remedy_t
   {
 @EXPORTS@
-    exec timeout -k @KILL@ @SECONDS@ @COMMAND@
+    exec $remedy_setsid timeout -k @KILL@ @SECONDS@ @COMMAND@
   } 2>&8 7<&- 8>&- 9>&- &
   remedy_pid=$!
 @MEANWHILE@
@@ -186,7 +189,7 @@ _TIMED = rb"""
   remedy_now
   remedy_over=0
   case $remedy_rc in
-    124|137) if [ $((remedy_t - remedy_began)) -ge $((@SECONDS@ * 100)) ]; then remedy_over=1; fi;;
+    124|137|143) if [ $((remedy_t - remedy_began)) -ge $((@SECONDS@ * 100)) ]; then remedy_over=1; fi;;
   esac
 """
 
@@ -194,7 +197,6 @@ _TIMED = rb"""
 # one leaves behind cannot print into the next one's frame; nobody here waits for
 # a program that cannot be killed (a stale mount) longer than its timeout.
 _COLLECTOR = rb"""
-remedy_say_both 'begin @INDEX@'
 remedy_script=@SCRIPT@
 { { { { printf %s "$remedy_script" 2>/dev/null & } | {
   exec 3<&0 </dev/null 8>&2 2>/dev/null
@@ -230,16 +232,18 @@ remedy_fix() {
   if [ -e /etc/remedy/hold ] || [ -L /etc/remedy/hold ]; then
     remedy_say_both "held $(head -n 1 /etc/remedy/hold 2>/dev/null | head -c 200)"; exit 0
   fi
-  if [ -d /etc/remedy ] && ! [ -x /etc/remedy ]; then remedy_refuse 'hold'; fi
-  command -v flock >/dev/null || remedy_refuse 'flock'
-  command -v @INTERPRETER@ >/dev/null || remedy_refuse 'interpreter'
+  if [ -d /etc/remedy ] && ! [ -x /etc/remedy ]; then remedy_refuse hold; fi
+  command -v flock >/dev/null || remedy_refuse flock
+  command -v @INTERPRETER@ >/dev/null || remedy_refuse 'interpreter @INTERPRETER@'
   remedy_marker_directory 2>/dev/null || remedy_refuse "marker $remedy_directory"
   remedy_marker=$remedy_directory/@ID@
   exec 9>>"$remedy_directory/lock"
-  if ! flock -n 9; then
-    if [ -d "$remedy_marker" ]; then remedy_say_both already; else remedy_say_both busy; fi
-    exit 0
-  fi
+  flock -n 9
+  case $? in
+    0) ;;
+    1) if [ -d "$remedy_marker" ]; then remedy_say_both already; else remedy_say_both busy; fi; exit 0;;
+    *) remedy_refuse flock;;
+  esac
   if ! mkdir -- "$remedy_marker" 2>/dev/null; then
     if [ -d "$remedy_marker" ]; then remedy_say_both already; exit 0; fi
     remedy_refuse "marker $remedy_directory"
@@ -247,12 +251,13 @@ remedy_fix() {
   remedy_now
   printf 'boot_id %s\npid %s\nstarted_cs %s\ndeadline_s %s\n' \
     "$remedy_boot" "$$" "$remedy_t" @SECONDS@ >"$remedy_marker/start" || {
-    rmdir -- "$remedy_marker"; remedy_refuse "marker $remedy_directory"; }
+    rm -rf -- "$remedy_marker"; remedy_refuse "marker $remedy_directory"; }
   remedy_say_both "started $remedy_boot"
   { printf %s "$remedy_script" 2>/dev/null & } 7<&- 9>&- | {
     exec 3<&0 </dev/null 8>&2 2>/dev/null
 @TIMED@
     kill "$remedy_ear"
+    if [ "$remedy_over" = 1 ]; then kill -KILL "-$remedy_pid"; fi
     printf '%s %s\n' "$remedy_rc" "$remedy_over" >"$remedy_marker/rc.new" &&
       mv -f -- "$remedy_marker/rc.new" "$remedy_marker/rc"
     flock -u 9

@@ -41,9 +41,6 @@ class Secret:
     def __reduce__(self) -> NoReturn:
         raise TypeError("a secret is not written anywhere")
 
-    def __reduce_ex__(self, protocol: object) -> NoReturn:
-        raise TypeError("a secret is not written anywhere")
-
 
 def resolve(reference: str, *, environment: Mapping[str, str]) -> Secret:
     """

@@ -1,8 +1,8 @@
 """
 A machine of our own: a mount namespace in which hosts may be written to, and OpenSSH daemons inside.
 
-Nothing outside the test's directory changes: /run, /home and /tmp are empty file
-systems there, /etc is a copy.
+Nothing outside the test's directory changes: /run, /home, /tmp and /usr/local/sbin
+are empty file systems there, /etc is a copy.
 """
 
 import hashlib
@@ -29,8 +29,8 @@ set -eu
 d=$1
 mount --make-rprivate /
 mount --bind "$d/etc" /etc
-for where in /run /home /tmp; do mount -t tmpfs -o mode=1777 tmpfs "$where"; done
-chmod 755 /run /home
+for where in /run /home /tmp /usr/local/sbin; do mount -t tmpfs -o mode=1777 tmpfs "$where"; done
+chmod 755 /run /home /usr/local/sbin
 mkdir -p /run/sshd /home/root /home/worker /home/outsider
 chown 4201:4201 /home/worker
 chown 4202:4202 /home/outsider
@@ -165,7 +165,7 @@ def _make_etc(etc: Path, keys: Path) -> None:
         shadow.write(f"worker:{digest.strip()}:20000::::::\noutsider:*:20000::::::\n")
     with (etc / "group").open("a") as group:
         group.write("worker:x:4201:\noutsider:x:4202:\n")
-    (etc / "sudoers").write_text("root ALL=(ALL) ALL\nworker ALL=(root) NOPASSWD: ALL\n")
+    (etc / "sudoers").write_text("Defaults env_reset, use_pty\nroot ALL=(ALL) ALL\nworker ALL=(root) NOPASSWD: ALL\n")
     (etc / "sudoers").chmod(0o440)
     shutil.rmtree(etc / "sudoers.d", ignore_errors=True)
     (etc / "test_authorized_keys").write_bytes((keys / "user.pub").read_bytes() + (keys / "locked.pub").read_bytes())
@@ -285,7 +285,7 @@ _OTHER_HOSTS = {
     "local-bash": ("bash", ("dash",)),
     "local-busybox": (
         "busybox",
-        ("dash", "timeout", "head", "cat", "mkdir", "rmdir", "mv", "rm", "find", "flock", "id", "sha256sum", "date"),
+        ("dash", "timeout", "head", "cat", "mkdir", "rmdir", "mv", "rm", "find", "id", "sha256sum", "date"),
     ),
 }
 _REPLACE = """
@@ -359,9 +359,9 @@ def connect(
         return Host(
             kind=kind,
             session=session,
-            machine=machine,
+            machine=here,
             become_root=kind == "ssh-sudo",
-            markers=machine.path("/home/worker/.local/state/remedy" if plain else "/run/remedy"),
+            markers=here.path("/home/worker/.local/state/remedy" if plain else "/run/remedy"),
         )
 
     yield opening

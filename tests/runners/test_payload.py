@@ -47,7 +47,7 @@ def _load(
 def _output(stdout: bytes) -> bytes:
     """What the only collector of a payload printed."""
     pieces = Frames(NONCE).feed(stdout)
-    begin = pieces.index(("begin", "0"))
+    begin = next(number for number, piece in enumerate(pieces) if piece[0] == "started")
     return b"".join(piece for piece in pieces[begin + 1 : pieces.index(("over", "0", "0"))] if isinstance(piece, bytes))
 
 

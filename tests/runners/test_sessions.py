@@ -1,6 +1,7 @@
 """What every session does, over every transport: this machine, SSH as root, as a plain user, and through sudo."""
 
 import hashlib
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -47,7 +48,7 @@ def test_collect_spoiled_collectors_leave_others_alone(host: Host) -> None:
         host.collect_job(b"echo first", signal="first"),
         host.collect_job(b"sleep 60", signal="hangs", timeout_s=1),
         host.collect_job(b"exit 3", signal="fails"),
-        host.collect_job(b"trap '' PIPE; while :; do echo flood; done 2>/dev/null", signal="floods", timeout_s=2),
+        host.collect_job(b"yes", signal="floods"),
         host.collect_job(b"head -c 5000 /dev/urandom", signal="rubbish"),
         host.collect_job(b"kill -9 $$", signal="dies"),
         host.collect_job(b"if true", signal="syntax"),
@@ -68,6 +69,18 @@ def test_collect_spoiled_collectors_leave_others_alone(host: Host) -> None:
     assert all(outputs[name].ending is CollectorEnding.EXITED for name in ("first", "rubbish", "last"))
 
 
+@pytest.mark.parametrize("kind", ["local"], indirect=True)
+def test_collect_flood_that_will_not_stop_is_killed(host: Host) -> None:
+    """A collector that prints on after its output was closed is ended by its timeout; the next one is intact."""
+    script = b"trap '' PIPE TERM; while :; do head -c 100000 /dev/zero; done 2>/dev/null"
+    jobs = [host.collect_job(script, signal="floods", timeout_s=1), host.collect_job(b"echo fine", signal="next")]
+
+    outputs = host.session.collect(jobs).outputs
+
+    assert outputs["floods"].ending is CollectorEnding.TOO_MUCH_OUTPUT
+    assert (outputs["next"].exit_code, outputs["next"].stdout.head) == (0, b"fine\n")
+
+
 def test_collect_largest_output_is_intact_and_one_byte_more_is_too_much(host: Host) -> None:
     """Exactly 1 MiB is a complete reading with its exit code; 1 MiB + 1 is not."""
     jobs = [
@@ -85,7 +98,7 @@ def test_collect_largest_output_is_intact_and_one_byte_more_is_too_much(host: Ho
 
 def test_collect_much_standard_error_is_drained(host: Host) -> None:
     """A collector that writes a megabyte of errors ends well; 64 KiB of them come back."""
-    script = b"head -c 1000000 /dev/zero >&2; echo fine"
+    script = b"x=$(head -c 1000000 /dev/zero | tr '\\0' x); printf %s \"$x\" >&2; echo fine"
 
     output = host.session.collect([host.collect_job(script)]).outputs["s"]
 
@@ -103,6 +116,21 @@ def test_collect_kills_what_a_collector_leaves_behind(host: Host) -> None:
     assert (output.ending, output.exit_code) == (CollectorEnding.EXITED, 0)
     assert time.monotonic() - began < 10
     wait_until(lambda: not is_alive(int(output.stdout.head)))
+
+
+def test_collect_what_escapes_adds_nothing_to_the_output(host: Host) -> None:
+    """A child that got away prints after its collector has ended: not into its output, and not into the next one's."""
+    script = (
+        b"f=$(mktemp); rm $f; setsid sh -c 'touch '$f'; sleep 0.3; echo late' & while ! [ -e $f ]; do :; done; rm $f; "
+        b"echo in time"
+    )
+    jobs = [host.collect_job(script, signal="escapes"), host.collect_job(b"sleep 0.5; echo next", signal="next")]
+
+    outputs = host.session.collect(jobs).outputs
+
+    assert outputs["escapes"].stdout.head == b"in time\n"
+    assert outputs["escapes"].ending is CollectorEnding.EXITED
+    assert outputs["next"].stdout.head == b"next\n"
 
 
 def test_collect_gives_each_collector_only_its_own_values(host: Host) -> None:
@@ -138,21 +166,18 @@ def test_collect_both_privileges_come_back(host: Host) -> None:
     assert outputs["root"].stdout.head == b"0\n"
 
 
-@pytest.mark.parametrize(
-    ("shebang", "prints"),
-    [
-        (b"#!/bin/sh", b"echo sh"),
-        (b"#!/usr/bin/env bash", b"echo ba${BASH_VERSION:+sh}"),
-        (b"#!/usr/bin/env python3", b"import sys; print('python3' if not sys.stdin.read() else 'stdin')"),
-        (b"#!/usr/bin/perl", b"echo sh"),
-    ],
-)
-def test_fix_interpreter_is_the_shebangs(host: Host, new_id: NewId, shebang: bytes, prints: bytes) -> None:
-    """sh, bash and python3 run what asks for them; anything else is sh."""
-    result = _fix(host, shebang + b"\n" + prints + b"\n", execution_id=new_id())
+def test_fix_interpreter_is_the_shebangs(host: Host, new_id: NewId) -> None:
+    """Scripts for sh, bash and python3 run in what they ask for; anything else in sh."""
+    scripts = [
+        b"#!/bin/sh\necho sh",
+        b"#!/usr/bin/env bash\necho ba${BASH_VERSION:+sh}",
+        b"#!/usr/bin/env python3\nimport sys; print('python' if not sys.stdin.read() else 'stdin')",
+        b"#!/usr/bin/perl\necho sh",
+    ]
 
-    assert (result.ending, result.exit_code) == (FixEnding.FINISHED, 0)
-    assert result.stdout.kept.strip() in shebang + b" sh"
+    results = [_fix(host, script, execution_id=new_id()) for script in scripts]
+
+    assert [result.stdout.kept for result in results] == [b"sh\n", b"bash\n", b"python\n", b"sh\n"]
 
 
 def test_fix_shebang_options_are_kept(host: Host, new_id: NewId) -> None:
@@ -162,13 +187,14 @@ def test_fix_shebang_options_are_kept(host: Host, new_id: NewId) -> None:
     assert (result.exit_code, result.stdout.kept) == (1, b"")
 
 
-@pytest.mark.parametrize("code", [0, 1, 90, 97, 124, 126, 137, 255])
-def test_fix_exit_code_is_the_scripts(host: Host, new_id: NewId, code: int) -> None:
+def test_fix_exit_code_is_the_scripts(host: Host, new_id: NewId) -> None:
     """Every exit code comes back as it is, also those that loader and timeout use."""
-    result = _fix(host, f"echo out; echo err >&2; exit {code}".encode(), execution_id=new_id())
+    codes = [0, 1, 90, 97, 124, 126, 137, 143, 255]
 
-    assert (result.ending, result.exit_code) == (FixEnding.FINISHED, code)
-    assert (result.stdout.kept, result.stderr.kept) == (b"out\n", b"err\n")
+    results = [_fix(host, f"echo out; echo err >&2; exit {code}".encode(), execution_id=new_id()) for code in codes]
+
+    assert [(result.ending, result.exit_code) for result in results] == [(FixEnding.FINISHED, code) for code in codes]
+    assert {(result.stdout.kept, result.stderr.kept) for result in results} == {(b"out\n", b"err\n")}
 
 
 def test_fix_script_has_empty_stdin_and_no_descriptors_of_ours(host: Host, new_id: NewId) -> None:
@@ -196,11 +222,14 @@ def test_fix_values_arrive_as_they_are(host: Host, new_id: NewId) -> None:
     assert result.stdout.kept == value.encode()
 
 
-def test_fix_deadline_ends_a_script(host: Host, new_id: NewId) -> None:
-    """The deadline is kept on the host; that is `timed_out`, not `lost`, and what was printed is there."""
-    result = _fix(host, b"echo begun; sleep 60", execution_id=new_id(), timeout_s=1)
+def test_fix_deadline_leaves_nobody_behind(host: Host, new_id: NewId) -> None:
+    """The deadline is `timed_out`, not `lost`, and a child that ignores TERM does not outlive it."""
+    script = b"sh -c \"trap '' TERM; sleep 4713; :\" & echo $!; sleep 60"
 
-    assert (result.ending, result.exit_code, result.stdout.kept) == (FixEnding.TIMED_OUT, None, b"begun\n")
+    result = _fix(host, script, execution_id=new_id(), timeout_s=1)
+
+    assert (result.ending, result.exit_code) == (FixEnding.TIMED_OUT, None)
+    wait_until(lambda: not is_alive(int(result.stdout.kept)))
 
 
 @pytest.mark.parametrize("kind", ["local", "ssh-sudo"], indirect=True)
@@ -314,6 +343,25 @@ def test_fix_marker_says_when_and_how_it_ended(host: Host, new_id: NewId) -> Non
     assert host.markers.stat().st_mode & 0o777 == 0o700
 
 
+@pytest.mark.parametrize("kind", ["local"], indirect=True)
+def test_fix_lock_is_free_once_the_end_was_heard(host: Host, new_id: NewId) -> None:
+    """Old markers are removed after the trailer and without the lock: a slow disk there delays no other fix."""
+    old = host.markers / "0" / "rc"
+    old.parent.mkdir(parents=True)
+    old.touch()
+    os.utime(old.parent, (0, 0))
+    slow = host.machine.path("/usr/local/sbin/find")
+    slow.write_text('#!/bin/sh\nsleep 1\nexec /usr/bin/find "$@"\n')
+    slow.chmod(0o755)
+    try:
+        results = [_fix(host, b":", execution_id=new_id()) for _ in range(3)]
+    finally:
+        slow.unlink()
+
+    assert [result.ending for result in results] == [FixEnding.FINISHED] * 3
+    wait_until(lambda: not old.parent.exists())
+
+
 def test_fix_marker_directory_that_cannot_be_written_is_refused(host: Host, new_id: NewId) -> None:
     """Without a place for the marker nothing runs, and the message has the cure."""
     host.session.fix(*host.fix_job(b":", execution_id=new_id()))
@@ -328,6 +376,73 @@ def test_fix_marker_directory_that_cannot_be_written_is_refused(host: Host, new_
     assert inside in result.reason
     assert "cannot be written" in result.reason
     assert not result.stdout.size
+
+
+@pytest.mark.parametrize("kind", ["local", "local-bash", "local-busybox"], indirect=True)
+def test_fix_where_the_marker_has_no_room_is_refused_and_may_start_later(host: Host, new_id: NewId) -> None:
+    """A full file system under the marker starts nothing, and leaves no marker that would say it had."""
+    execution_id = new_id()
+    host.machine.run("mkdir", "-p", "/run/remedy")
+    host.machine.run("mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", "/run/remedy")
+    filler = host.machine.path("/run/remedy/filler")
+    try:
+        filler.write_bytes(bytes(16_384))
+        full = _fix(host, b"echo ran", execution_id=execution_id)
+        filler.unlink()
+        later = _fix(host, b"echo ran", execution_id=execution_id)
+    finally:
+        host.machine.run("umount", "-l", "/run/remedy")
+
+    assert (full.ending, full.stdout.size) == (FixEnding.REFUSED, 0)
+    assert (later.ending, later.stdout.kept) == (FixEnding.FINISHED, b"ran\n")
+
+
+@pytest.mark.parametrize("kind", ["local"], indirect=True)
+def test_fix_on_a_host_that_lacks_something_is_refused(host: Host, new_id: NewId) -> None:
+    """A flock that does not work, an interpreter that is not there: refused with the cure, and no marker is left."""
+    broken = host.machine.path("/usr/local/sbin/flock")
+    broken.write_text("#!/bin/sh\nexit 127\n")
+    broken.chmod(0o755)
+    first, second = new_id(), new_id()
+    try:
+        no_lock = _fix(host, b"echo ran", execution_id=first)
+    finally:
+        broken.unlink()
+    no_pwsh = _fix(host, b"#!/usr/bin/env pwsh\nWrite-Output ran\n", execution_id=second)
+
+    assert (no_lock.ending, no_pwsh.ending) == (FixEnding.REFUSED, FixEnding.REFUSED)
+    assert "install util-linux" in no_lock.reason
+    assert "it has no pwsh" in no_pwsh.reason
+    assert not [each for each in (first, second) if (host.markers / each).exists()]
+
+
+@pytest.mark.parametrize("kind", ["ssh-plain-user"], indirect=True)
+def test_fix_where_the_hold_cannot_be_looked_for_is_refused(host: Host, new_id: NewId) -> None:
+    """Not knowing whether the host is held is not taken for a no."""
+    directory = host.machine.path("/etc/remedy")
+    directory.chmod(0o700)
+    try:
+        result = _fix(host, b"echo ran", execution_id=new_id())
+    finally:
+        directory.chmod(0o755)
+
+    assert result.ending is FixEnding.REFUSED
+    assert "chmod 755 /etc/remedy" in result.reason
+
+
+@pytest.mark.parametrize("kind", ["local", "ssh", "ssh-sudo"], indirect=True)
+def test_fix_is_not_ended_by_a_hangup(host: Host, new_id: NewId) -> None:
+    """A terminal that goes away, sudo's own for one, ends neither the fix nor what waits for it."""
+    script = (
+        b"loader=$(sed -n 's/^pid //p' /run/remedy/$REMEDY_EXECUTION/start); "
+        b"read -r pid name state parent group rest </proc/$loader/stat; kill -HUP -$group; echo went on"
+    )
+    execution_id = new_id()
+
+    result = _fix(host, script, execution_id=execution_id, environment={"REMEDY_EXECUTION": execution_id})
+
+    assert (result.ending, result.exit_code, result.stdout.kept) == (FixEnding.FINISHED, 0, b"went on\n")
+    assert (host.markers / execution_id / "rc").read_text() == "0 0\n"
 
 
 def test_fix_that_differs_from_its_permit_is_an_error(host: Host, new_id: NewId) -> None:

@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 from remedy.errors import Refused, Unreachable
 from remedy.port import CollectorEnding, FixEnding, FixResult, Session, Target
 from remedy_runners import connection as connection_module
+from remedy_runners import session as session_module
 from remedy_runners.connection import translate
 from remedy_runners.ssh import SSHRunner
 from tests.runners.conftest import ADDRESS, PASSWORD, PORT, Daemon, Host, Machine, start_daemon, wait_until
@@ -35,6 +36,19 @@ def root(machine: Machine, make_runner: MakeRunner, target: Target) -> Iterator[
     """A session as root over SSH."""
     session = make_runner().connect(target)
     yield Host(kind="ssh", session=session, machine=machine, become_root=False, markers=machine.path("/run/remedy"))
+    session.close()
+
+
+@pytest.fixture(params=["root", "sudo"])
+def to_be_cut(
+    request: pytest.FixtureRequest, machine: Machine, make_runner: MakeRunner, target: Target
+) -> Iterator[Host]:
+    """A session that works as root, by login and by sudo (which keeps a terminal of its own)."""
+    sudo = request.param == "sudo"
+    if sudo and shutil.which("sudo") is None:
+        pytest.skip("needs sudo")
+    session = make_runner().connect(replace(target, user="worker") if sudo else target)
+    yield Host(kind="ssh", session=session, machine=machine, become_root=sudo, markers=machine.path("/run/remedy"))
     session.close()
 
 
@@ -327,6 +341,7 @@ def test_algorithms_are_the_safe_ones(make_runner: MakeRunner, target: Target) -
         *transport.preferred_macs,
         *transport.preferred_kex,
         *transport.preferred_keys,
+        *transport.preferred_pubkeys,
     ]
     strict = transport.agreed_on_strict_kex
     session.close()
@@ -334,7 +349,7 @@ def test_algorithms_are_the_safe_ones(make_runner: MakeRunner, target: Target) -
     assert not [name for name in offered if any(bad in name for bad in ("cbc", "md5", "sha1", "3des", "cert", "dss"))]
     assert "ssh-rsa" not in offered
     assert strict
-    assert transport.remote_cipher == "aes128-gcm@openssh.com"
+    assert transport.remote_cipher == transport.preferred_ciphers[0]
 
 
 def test_closed_session_is_unreachable_and_closes_again(make_runner: MakeRunner, target: Target, root: Host) -> None:
@@ -352,44 +367,47 @@ def test_closed_session_is_unreachable_and_closes_again(make_runner: MakeRunner,
     assert not [t for t in threading.enumerate() if t is session._connection.transport]  # type: ignore[attr-defined]
 
 
-def test_link_cut_during_a_fix_is_lost_and_the_fix_runs_to_its_end(root: Host, daemon: Daemon, new_id: NewId) -> None:
+def test_link_cut_during_a_fix_is_lost_and_the_fix_runs_to_its_end(
+    to_be_cut: Host, daemon: Daemon, new_id: NewId
+) -> None:
     """A dropped link stops no fix half-way: it goes on printing, finishes, and the marker has its exit code."""
     execution_id = new_id()
+    # printf is the shell's own: a broken pipe would end the script itself.
     script = (
-        b"i=0; while [ $i -lt 60 ]; do i=$((i + 1)); head -c 20000 /dev/zero; head -c 20000 /dev/zero >&2; "
-        b"sleep 0.02; done; echo $i > /tmp/finished-$REMEDY_EXECUTION; exit 5"
+        b"x=$(head -c 20000 /dev/zero | tr '\\0' x); i=0; while [ $i -lt 60 ]; do i=$((i + 1)); "
+        b'printf %s "$x"; printf %s "$x" >&2; sleep 0.02; done; echo $i > /tmp/finished-$REMEDY_EXECUTION; exit 5'
     )
     results: list[FixResult] = []
-    permit, job = root.fix_job(script, execution_id=execution_id, environment={"REMEDY_EXECUTION": execution_id})
-    thread = threading.Thread(target=lambda: results.append(root.session.fix(permit, job)), daemon=True)
+    permit, job = to_be_cut.fix_job(script, execution_id=execution_id, environment={"REMEDY_EXECUTION": execution_id})
+    thread = threading.Thread(target=lambda: results.append(to_be_cut.session.fix(permit, job)), daemon=True)
     thread.start()
-    wait_until((root.markers / execution_id / "start").exists)
+    wait_until((to_be_cut.markers / execution_id / "start").exists)
 
     daemon.cut_links()
     thread.join(5)
 
     assert results[0].ending is FixEnding.LOST
     assert results[0].exit_code is None
-    wait_until((root.markers / execution_id / "rc").exists)
-    assert (root.markers / execution_id / "rc").read_text() == "5 0\n"
-    assert root.machine.path(f"/tmp/finished-{execution_id}").read_text() == "60\n"
+    wait_until((to_be_cut.markers / execution_id / "rc").exists)
+    assert (to_be_cut.markers / execution_id / "rc").read_text() == "5 0\n"
+    assert to_be_cut.machine.path(f"/tmp/finished-{execution_id}").read_text() == "60\n"
 
 
-def test_link_cut_during_a_fix_still_ends_at_its_deadline(root: Host, daemon: Daemon, new_id: NewId) -> None:
+def test_link_cut_during_a_fix_still_ends_at_its_deadline(to_be_cut: Host, daemon: Daemon, new_id: NewId) -> None:
     """Without a controller the deadline on the host still holds, and the marker says that it did."""
     execution_id = new_id()
-    permit, job = root.fix_job(b"sleep 600", execution_id=execution_id, timeout_s=1)
+    permit, job = to_be_cut.fix_job(b"sleep 600", execution_id=execution_id, timeout_s=1)
     results: list[FixResult] = []
-    thread = threading.Thread(target=lambda: results.append(root.session.fix(permit, job)), daemon=True)
+    thread = threading.Thread(target=lambda: results.append(to_be_cut.session.fix(permit, job)), daemon=True)
     thread.start()
-    wait_until((root.markers / execution_id / "start").exists)
+    wait_until((to_be_cut.markers / execution_id / "start").exists)
 
     daemon.cut_links()
     thread.join(5)
 
     assert results[0].ending is FixEnding.LOST
-    wait_until((root.markers / execution_id / "rc").exists)
-    assert (root.markers / execution_id / "rc").read_text() == "124 1\n"
+    wait_until((to_be_cut.markers / execution_id / "rc").exists)
+    assert (to_be_cut.markers / execution_id / "rc").read_text() == "124 1\n"
 
 
 def test_link_cut_before_a_fix_is_unreachable_and_starts_nothing(root: Host, daemon: Daemon, new_id: NewId) -> None:
@@ -470,6 +488,26 @@ def test_login_shell_that_runs_nothing_is_refused(
     assert (result.ending, result.exit_code) == (FixEnding.REFUSED, None)
 
 
+def test_host_that_swallows_all_answers_is_lost(
+    machine: Machine, keys: Path, target: Target, make_runner: MakeRunner, tmp_path: Path, root: Host, new_id: NewId
+) -> None:
+    """A host that runs the command and keeps what it says to itself may have run the fix: lost, not refused."""
+    swallow = 'ForceCommand sh -c "$SSH_ORIGINAL_COMMAND" >/dev/null 2>&1\n'
+    other = start_daemon(machine, keys, address="127.0.7.4", more=swallow)
+    known = tmp_path / "known"
+    known.write_text(other.known_hosts_line + "\n")
+    session = make_runner(known=known).connect(replace(target, address=other.address))
+    try:
+        result = session.fix(*root.fix_job(b"touch /tmp/swallowed", execution_id=new_id()))
+    finally:
+        session.close()
+        other.process.kill()
+        other.process.wait()
+
+    assert (result.ending, result.exit_code) == (FixEnding.LOST, None)
+    assert root.machine.path("/tmp/swallowed").exists()
+
+
 def test_noise_of_a_login_shell_does_no_harm(root: Host) -> None:
     """What a host prints before the payload speaks is no output of a collector."""
     profile = root.machine.path("/home/root/.bashrc")
@@ -544,6 +582,129 @@ def test_host_that_is_no_ssh_server_is_unreachable_in_time(
         impostor.close()
 
     assert time.monotonic() - began < 5
+
+
+class _Server(paramiko.ServerInterface):
+    """A server that lets everybody in, and then does as it was told."""
+
+    def __init__(self, transport: paramiko.Transport, behaviour: str) -> None:
+        self._transport = transport
+        self._behaviour = behaviour
+
+    def get_allowed_auths(self, username: str) -> str:
+        return "publickey"
+
+    def check_auth_publickey(self, username: str, key: paramiko.PKey) -> int:
+        if self._behaviour == "drops at login":
+            self._transport.sock.shutdown(socket.SHUT_RDWR)
+        return paramiko.common.AUTH_SUCCESSFUL
+
+    def check_channel_request(self, kind: str, chanid: int) -> int:
+        if self._behaviour == "opens no channel":
+            return paramiko.common.OPEN_FAILED_ADMINISTRATIVELY_PROHIBITED
+        return paramiko.common.OPEN_SUCCEEDED
+
+    def check_channel_exec_request(self, channel: paramiko.Channel, command: bytes) -> bool:
+        if self._behaviour == "drops at exec":
+            self._transport.sock.shutdown(socket.SHUT_RDWR)
+        if self._behaviour == "says -1":
+            threading.Thread(target=self._close, args=(channel,), daemon=True).start()
+        return self._behaviour in ("says -1", "stalls")
+
+    def _close(self, channel: paramiko.Channel) -> None:
+        channel.shutdown_write()
+        channel.close()
+
+
+@pytest.fixture
+def odd_host(
+    request: pytest.FixtureRequest, make_runner: MakeRunner, target: Target, keys: Path, tmp_path: Path
+) -> Iterator[Callable[[], Session]]:
+    """Connect to a host with an odd behaviour, which speaks SSH otherwise."""
+    listener = socket.create_server(("127.0.7.5", PORT))
+    transports: list[paramiko.Transport] = []
+
+    def serve() -> None:
+        accepted, _ = listener.accept()
+        transport = paramiko.Transport(accepted)
+        transports.append(transport)
+        transport.add_server_key(paramiko.PKey.from_path(keys / "host"))
+        transport.start_server(event=threading.Event(), server=_Server(transport, request.param))
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    known = tmp_path / "known"
+    known.write_text(f"[127.0.7.5]:{PORT} " + (keys / "host.pub").read_text())
+    yield lambda: make_runner(known=known).connect(replace(target, address="127.0.7.5"))
+    thread.join(5)
+    for transport in transports:
+        transport.close()
+    listener.close()
+
+
+@pytest.mark.parametrize("odd_host", ["drops at login"], indirect=True)
+def test_link_lost_at_login_is_unreachable(odd_host: Callable[[], Session]) -> None:
+    """A connection that breaks during the login is no wrong key."""
+    with pytest.raises(Unreachable, match="ended the connection during the login"):
+        odd_host()
+
+
+@pytest.mark.parametrize("odd_host", ["refuses exec", "drops at exec", "says -1"], indirect=True)
+def test_fix_is_lost_from_the_moment_it_was_asked_for(odd_host: Callable[[], Session], root: Host) -> None:
+    """A link that breaks after the request, a host that does not say yes, an end without status: all lost."""
+    session = odd_host()
+
+    result = session.fix(*root.fix_job(b":", execution_id="c" * 16))
+    session.close()
+
+    assert (result.ending, result.exit_code) == (FixEnding.LOST, None)
+
+
+@pytest.mark.parametrize("odd_host", ["stalls"], indirect=True)
+def test_host_that_stalls_is_left_for_good(
+    odd_host: Callable[[], Session], root: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A host that does not say that it began is lost in time, and the connection is reset: nothing can begin later."""
+    monkeypatch.setattr(session_module, "START_GRACE_S", 1)
+    session = odd_host()
+
+    result = session.fix(*root.fix_job(b":", execution_id="a" * 16))
+
+    assert result.ending is FixEnding.LOST
+    assert not session._connection.transport.is_active()  # type: ignore[attr-defined]
+    with pytest.raises(Unreachable):
+        session.collect([root.collect_job(b":")])
+    session.close()
+
+
+@pytest.mark.parametrize("odd_host", ["opens no channel"], indirect=True)
+def test_fix_without_a_channel_is_refused(odd_host: Callable[[], Session], root: Host) -> None:
+    """Without a channel nothing was sent: refused, and never lost."""
+    session = odd_host()
+
+    result = session.fix(*root.fix_job(b":", execution_id="b" * 16))
+    session.close()
+
+    assert (result.ending, result.exit_code) == (FixEnding.REFUSED, None)
+    assert "opens no session" in result.reason
+
+
+def test_host_that_talks_too_much_before_it_is_known_is_cut_off() -> None:
+    """Before the login is done a host can send a quarter of a megabyte, and afterwards what it likes."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        guard = connection_module._GuardedSocket(ours)
+        theirs.sendall(bytes(1_000))
+        before = len(guard.recv(4_096))
+        guard._left = 999
+        theirs.sendall(bytes(1_000))
+        with pytest.raises(OSError, match="too much"):
+            guard.recv(4_096)
+        guard.trust()
+        theirs.sendall(bytes(1_000))
+        after = len(guard.recv(4_096))
+
+    assert (before, after) == (1_000, 1_000)
 
 
 def _exceptions_of_paramiko() -> list[type[Exception]]:

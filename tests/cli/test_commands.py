@@ -1,0 +1,231 @@
+"""The commands as a person types them, without any host."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from remedy.demo.host import VOLUME  # noqa: F401 - importing the demo must not need root or sshd.
+
+_TOP = Path(__file__).parent.parent.parent
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """Run the command line in an empty directory with an empty home."""
+    home = tmp_path / "home"
+    home.mkdir()
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(home),
+        "PYTHONPATH": os.pathsep.join(sys.path),
+        "LC_ALL": "C.UTF-8",
+    }
+
+    def run_words(*words: str, cwd: Path = tmp_path, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [sys.executable, "-m", "remedy", *words],
+            cwd=cwd,
+            env=environment,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert "Traceback" not in done.stdout + done.stderr
+        return done
+
+    return run_words
+
+
+COMMANDS = ("init", "validate", "inventory", "scan", "apply", "why", "runs", "release", "stop", "start", "demo")
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, "audit verify"])
+def test_help_has_an_example(run: Run, command: str) -> None:
+    """Every command's help shows how it is typed, and the README knows it."""
+    done = run(*command.split(), "--help")
+
+    assert done.returncode == 0
+    assert re.search(rf"^ +(sudo )?(ansible-inventory --list \| )?remedy {command}", done.stdout, re.MULTILINE)
+    assert f"remedy {command}" in (_TOP / "README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    "words", [("aply",), ("scan", "--nosuch"), ("apply", "--accept-matched", "x"), ("scan", "-o", "yaml"), ("why",)]
+)
+def test_usage_errors_are_exit_1(run: Run, words: tuple[str, ...]) -> None:
+    """A wrong command line is exit 1 (2 is for pending fixes), with one message and nothing on stdout."""
+    done = run(*words)
+
+    assert done.returncode == 1
+    assert done.stderr.strip()
+    assert not done.stdout
+
+
+def test_init_makes_a_repository_that_works(run: Run, tmp_path: Path) -> None:
+    """A fresh repository validates, every rule observes, and a scan of this machine ends."""
+    made = run("init", "repo")
+    repo = tmp_path / "repo"
+
+    validated = run("validate", cwd=repo)
+    scanned = run("scan", "-r", "low-inodes", "-o", "json", cwd=repo)
+
+    assert made.returncode == 0
+    assert validated.returncode == 0
+    modes = {path.read_text().split("\nmode: ")[1].split()[0] for path in repo.glob("rules/*/rule.yaml")}
+    assert modes == {"observe"}
+    assert "mode: fix" in made.stdout
+    assert scanned.returncode in (0, 4)
+    assert json.loads(scanned.stdout)["coverage"]["selected"] == 1
+
+
+def test_init_never_writes_over_something(run: Run, tmp_path: Path) -> None:
+    """A folder that has something in it is left alone."""
+    (tmp_path / "repo").mkdir()
+    (tmp_path / "repo" / "mine").write_text("keep")
+
+    done = run("init", "repo")
+
+    assert done.returncode == 1
+    assert [path.name for path in (tmp_path / "repo").iterdir()] == ["mine"]
+
+
+def test_scan_without_files_says_what_it_judges(run: Run, tmp_path: Path) -> None:
+    """In an empty directory a scan judges this machine with the starter rules, and says so."""
+    done = run("scan", "-r", "low-inodes")
+
+    assert done.returncode in (0, 4)
+    assert "this machine, read only" in done.stderr
+    assert "starter rules" in done.stderr
+    assert "judged" in done.stdout
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["home"]
+
+
+@pytest.mark.parametrize("words", [("apply", "--dry-run"), ("apply", "--yes"), ("apply", "--yes", "-i", "localhost,")])
+def test_apply_never_guesses(run: Run, words: tuple[str, ...]) -> None:
+    """Apply without rules or inventory is refused: what stands in for a scan never does for it."""
+    done = run(*words)
+
+    assert done.returncode == 1
+    assert "remedy init" in done.stderr
+
+
+WRONG_CONDITIONS = {
+    "fre_percent < 10": "free_percent?",
+    "free_percent < 'x'": "number",
+    "free_percent": "true or false",
+    "not free_percent": "",
+    "free_percent < 10) or (1=1": "",
+    "free_percent is null": "unknown",
+    "free_percent < (select 1)": "",
+    "sqrt(free_percent) < 2": "sqrt",
+    "free_percent < 10 -- all": "--",
+    "free_percent < 10;": ";",
+}
+
+
+@pytest.mark.parametrize("condition", list(WRONG_CONDITIONS))
+def test_validate_refuses_wrong_conditions_with_place_and_cure(run: Run, tmp_path: Path, condition: str) -> None:
+    """Each wrong condition is one message at its file, line and column; nothing else is wrong."""
+    run("init", "repo")
+    rule = tmp_path / "repo" / "rules" / "low-inodes" / "rule.yaml"
+    text = rule.read_text()
+    column = "free_percent" if "free_percent" in text else "inodes_free_percent"
+    quoted = json.dumps(condition.replace("free_percent", column).replace("fre_percent", column[:-1]))
+    rule.write_text(re.sub(r"^when: .*$", f"when: {quoted}", text, flags=re.MULTILINE))
+    line = next(n for n, each in enumerate(rule.read_text().splitlines(), 1) if each.startswith("when:"))
+
+    done = run("validate", cwd=tmp_path / "repo")
+
+    assert done.returncode == 1
+    messages = done.stdout.splitlines()
+    assert messages
+    assert all(re.match(rf"rules/low-inodes/rule\.yaml:{line}:\d+: .", each) for each in messages)
+    assert len(messages) <= 2
+
+
+def test_validate_reports_all_problems_of_all_files(run: Run, tmp_path: Path) -> None:
+    """Mistakes in several files are said together, and as JSON with their places."""
+    run("init", "repo")
+    repo = tmp_path / "repo"
+    for name in ("low-disk", "low-inodes"):
+        rule = repo / "rules" / name / "rule.yaml"
+        rule.write_text(rule.read_text().replace("owner:", "ovner:"))
+    inventory = repo / "inventory.yaml"
+    inventory.write_text("all:\n  hosts:\n    a: {}\n    a: {}\n")
+
+    text = run("validate", cwd=repo)
+    document = json.loads(run("validate", "-o", "json", cwd=repo).stdout)
+
+    assert text.returncode == 1
+    assert {problem["file"] for problem in document["problems"]} >= {
+        "rules/low-disk/rule.yaml",
+        "rules/low-inodes/rule.yaml",
+    }
+    assert all(problem["line"] and problem["column"] for problem in document["problems"])
+    assert "`ovner`" in text.stdout or "'ovner'" in text.stdout
+
+
+def test_inventory_reads_ansible_json_from_stdin(run: Run) -> None:
+    """`ansible-inventory --list` JSON on standard input is an inventory."""
+    listing = {
+        "_meta": {"hostvars": {"web-1": {"ansible_host": "192.0.2.1"}, "win-1": {"ansible_connection": "winrm"}}},
+        "all": {"children": ["web", "ungrouped"]},
+        "web": {"hosts": ["web-1", "win-1"]},
+    }
+
+    done = run("inventory", "-i", "-", "-o", "json", stdin=json.dumps(listing))
+
+    hosts = {each["host"]: each for each in json.loads(done.stdout)["hosts"]}
+    assert hosts["web-1"]["address"] == "192.0.2.1"
+    assert hosts["win-1"]["platform"] == "windows"
+
+
+def test_runs_without_a_ledger_says_where_it_looked(run: Run, tmp_path: Path) -> None:
+    """Asking for runs where none ever were names the directory and the flag."""
+    done = run("runs", "--state", "nowhere")
+
+    assert done.returncode == 1
+    assert "nowhere" in done.stderr
+    assert "--state" in done.stderr
+
+
+def test_stop_and_start_leave_evidence(run: Run, tmp_path: Path) -> None:
+    """`stop` makes the file, `start` removes it; both are in an audit log that verifies."""
+    stopped = run("stop", "a test", "--state", "state")
+    exists = (tmp_path / "state" / "STOP").read_text()
+    started = run("start", "--state", "state")
+    verified = run("audit", "verify", "--state", "state", "-o", "json")
+
+    assert stopped.returncode == started.returncode == verified.returncode == 0
+    assert "a test" in exists
+    assert not (tmp_path / "state" / "STOP").exists()
+    assert json.loads(verified.stdout)["intact"] is True
+    assert len(json.loads(verified.stdout)["files"]) == 2
+
+
+def test_edited_audit_log_is_exit_3(run: Run, tmp_path: Path) -> None:
+    """One changed byte in the audit log is found, with file and line."""
+    run("stop", "a test", "--state", "state")
+    (file,) = (tmp_path / "state" / "audit").glob("*.jsonl")
+    file.chmod(0o600)
+    file.write_text(file.read_text().replace("a test", "b test"))
+
+    done = run("audit", "verify", "--state", "state")
+
+    assert done.returncode == 3
+    assert f"{file.name}:" in done.stdout
+
+
+def test_version_is_the_package_version(run: Run) -> None:
+    """`--version` prints the version of the package."""
+    from remedy import __version__
+
+    assert run("--version").stdout == f"remedy {__version__}\n"
