@@ -34,6 +34,8 @@ _REPOSITORY = load_repository(starter_rules())
 RULES: Mapping[str, Rule] = _REPOSITORY.rules
 SIGNALS: Mapping[str, Signal] = _REPOSITORY.signals
 
+# Not sys.executable: a checkout below /tmp, and its virtual environment, are hidden inside.
+_PYTHON = Path(sys.base_prefix) / "bin" / "python3"
 _PATH = "PATH=/usr/sbin:/usr/bin:/sbin:/bin"
 _SETUP = """
 set -e
@@ -122,7 +124,7 @@ class Machine:
     def running(self, program: str) -> Iterator[None]:
         """Keep a Python program running inside; it prints a line when it is ready, and ends with its input."""
         process = subprocess.Popen(
-            self._inside(sys.executable, "-c", program),
+            self._inside(str(_PYTHON), "-c", program),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )
