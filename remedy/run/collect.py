@@ -142,19 +142,24 @@ def collect(
     endpoints = _endpoints(hosts.values(), runners, note=note)
     with ThreadPoolExecutor(max_workers=min(CONNECTIONS_MAX, max(1, len(hosts)))) as pool:
         pending: dict[Future[tuple[HostEnd, tuple[Reading, ...]]], str] = {}
-        for name, endpoint in endpoints.items():
-            jobs = collect_jobs(hosts[name], needed[name], signals)
-            work = _HostCollection(host=hosts[name], endpoint=endpoint, jobs=jobs)
-            pending[pool.submit(work.carry_out, runners, signals, clock)] = name
-        while pending:
-            done, _ = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)
-            for future in done:
-                del pending[future]
-                note(*future.result())
-            if asked_to_stop():
-                for future in [future for future in pending if future.cancel()]:
-                    name = pending.pop(future)
-                    note(HostEnd(host=name, ending=HostEnding.REFUSED, reason="interrupted before it was contacted"))
+        try:
+            for name, endpoint in endpoints.items():
+                jobs = collect_jobs(hosts[name], needed[name], signals)
+                work = _HostCollection(host=hosts[name], endpoint=endpoint, jobs=jobs)
+                pending[pool.submit(work.carry_out, runners, signals, clock)] = name
+            while pending:
+                done, _ = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)
+                for future in done:
+                    del pending[future]
+                    note(*future.result())
+                if asked_to_stop():
+                    for future in [future for future in pending if future.cancel()]:
+                        name = pending.pop(future)
+                        reason = "interrupted before it was contacted"
+                        note(HostEnd(host=name, ending=HostEnding.REFUSED, reason=reason))
+        finally:
+            # After a bug of ours nobody else is contacted; the pool waits for what is under way.
+            pool.shutdown(wait=False, cancel_futures=True)
     return Collection(
         host_ends=tuple(ends[name] for name in sorted(ends)),
         readings=tuple(readings),

@@ -12,7 +12,7 @@ from typing import Any
 
 from remedy.canonical import plain
 from remedy.gate import LedgerFacts, Refusal, Request
-from remedy.model import Execution, Outcome
+from remedy.model import Execution, Key, Outcome, ParamValue
 from remedy.plan import Plan
 from remedy.port import FixResult, Permit
 from remedy.state.audit import AuditLog
@@ -25,16 +25,42 @@ from remedy.text import untrusted
 __all__ = ["Evidence", "execution_facts"]
 
 _OUTPUT_CHARACTERS_MAX = 4_000
+_VALUES_CHARACTERS_MAX = 3_000
+"""Of all texts in a record's key, row and parameters together: 11 bytes each at worst, and LINE_BYTES_MAX holds."""
+_COMMAND_CHARACTERS_MAX = 4_000
 
 
 def execution_facts(execution: Execution) -> dict[str, Any]:
     """Return what every audit record about an execution says of it."""
-    return {
-        "execution": execution.id,
-        "rule": execution.rule,
-        "host": execution.host,
-        "key": {name: plain(value) for name, value in execution.key},
-    }
+    return _incident_facts(execution.id, execution.rule, execution.host, key=execution.key)
+
+
+def _incident_facts(execution_id: str, rule: str, host: str, *, key: Key) -> dict[str, Any]:
+    return {"execution": execution_id, "rule": rule, "host": host, **_shown(key=dict(key))}
+
+
+def _shown(**parts: Mapping[str, ParamValue | None]) -> dict[str, dict[str, Any]]:
+    """
+    Return values as a record has them, long texts cut.
+
+    One host's row must never be too long to be recorded: that would end the run
+    for all of them.
+    """
+    texts = [text for part in parts.values() for value in part.values() for text in _texts(value)]
+    each_max = _VALUES_CHARACTERS_MAX // max(1, len(texts))
+
+    def shown(value: ParamValue | None) -> Any:
+        if isinstance(value, tuple):
+            return [untrusted(item, characters_max=each_max) for item in value]
+        return untrusted(value, characters_max=each_max) if isinstance(value, str) else plain(value)
+
+    return {word: {name: shown(value) for name, value in part.items()} for word, part in parts.items()}
+
+
+def _texts(value: ParamValue | None) -> tuple[str, ...]:
+    if isinstance(value, tuple):
+        return value
+    return (value,) if isinstance(value, str) else ()
 
 
 class Evidence:
@@ -49,7 +75,8 @@ class Evidence:
 
     def open(self, *, actor: str, command: str, facts: Mapping[str, Any]) -> None:
         """Write the first record: who, what, with which rules and inventory."""
-        self._audit.append(AuditType.RUN_STARTED, {"actor": actor, "command": command, **facts})
+        shown = untrusted(command, characters_max=_COMMAND_CHARACTERS_MAX)
+        self._audit.append(AuditType.RUN_STARTED, {"actor": actor, "command": shown, **facts})
 
     def begin(self, plan: Plan, *, actor: str, command: str) -> None:
         """Record the plan that was agreed to; durable before anything is sent."""
@@ -85,8 +112,10 @@ class Evidence:
             boot_id=boot_id,
         )
         facts = {
-            **execution_facts(execution),
-            "row": {name: plain(value) for name, value in execution.row.items()},
+            "execution": execution.id,
+            "rule": execution.rule,
+            "host": execution.host,
+            **_shown(key=dict(execution.key), row=execution.row, params=execution.params),
             "script": execution.script,
             "script_sha256": execution.script_sha256,
             "deadline_s": execution.timeout_s,
@@ -137,10 +166,7 @@ class Evidence:
         intent = opened.intent
         reason = f"run {intent.run_id} died; named by run {self._run_id}"
         facts = {
-            "execution": intent.execution_id,
-            "rule": intent.rule,
-            "host": intent.host,
-            "key": {name: plain(value) for name, value in intent.key},
+            **_incident_facts(intent.execution_id, intent.rule, intent.host, key=intent.key),
             "of_run": intent.run_id,
             "outcome": opened.closes_as.value,
         }

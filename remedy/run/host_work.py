@@ -120,7 +120,7 @@ class HostWork:
         """
         endings: list[Ended] = []
         try:
-            blocked = self._prepare()
+            blocked = self._prepare_guarded()
             for execution in self._task.executions:
                 blocked = blocked or _host_bad(endings)
                 ended, output = (blocked, "") if blocked else self._attempt_guarded(execution)
@@ -134,6 +134,21 @@ class HostWork:
         end = ExecutionEnd(execution=execution, ended=ended, wave=self._task.wave, output=output)
         self._around.evidence.outcome(end, started=execution.id in self._started)
         self._on_end(end)
+
+    def _prepare_guarded(self) -> Ended | None:
+        """Prepare; a bug of ours refuses this host, and ends no other."""
+        try:
+            return self._prepare()
+        except StateError:
+            raise
+        except Exception as exc:  # noqa: BLE001 - the action boundary: the traceback goes to the log.
+            said = self._say_bug(exc)
+            return Ended(outcome=Outcome.REFUSED, reason=f"{said}; nothing was started")
+
+    def _say_bug(self, exc: Exception) -> str:
+        """Have a traceback kept, and return the short reason for people."""
+        self._around.on_bug(f"{self._rule.name} on {self._task.host.name}", exc)
+        return f"internal error: {type(exc).__name__}; the log has the traceback"
 
     def _prepare(self) -> Ended | None:
         """Take the host's lock and connect; return why that cannot be, which ends all executions."""
@@ -158,10 +173,14 @@ class HostWork:
         return self._around.runners[host.transport].connect(target_of(host))
 
     def _close(self) -> None:
-        if self._session is not None:
-            self._session.close()
-        if self._lock is not None:
-            self._lock.release()
+        try:
+            if self._session is not None:
+                self._session.close()
+        except Exception as exc:  # noqa: BLE001 - the action boundary: every outcome is recorded by now.
+            self._say_bug(exc)
+        finally:
+            if self._lock is not None:
+                self._lock.release()
 
     def _attempt_guarded(self, execution: Execution) -> tuple[Ended, str]:
         """Attempt an execution; a bug of ours becomes an outcome too, `lost` when a fix may have started."""
@@ -170,10 +189,10 @@ class HostWork:
         except StateError:
             raise
         except Exception as exc:  # noqa: BLE001 - the action boundary: the traceback goes to the log.
-            self._around.on_bug(f"{execution.rule} on {execution.host}", exc)
-            reason = f"internal error: {type(exc).__name__}; the log has the traceback"
-            outcome = Outcome.LOST if execution.id in self._started else Outcome.REFUSED
-            return Ended(outcome=outcome, reason=reason), ""
+            said = self._say_bug(exc)
+            if execution.id in self._started:
+                return Ended(outcome=Outcome.LOST, reason=said), ""
+            return Ended(outcome=Outcome.REFUSED, reason=f"{said}; nothing was started"), ""
 
     def _attempt(self, execution: Execution) -> tuple[Ended, str]:
         session = self._session
@@ -245,13 +264,20 @@ class HostWork:
         except Unreachable as exc:
             return Ended(outcome=Outcome.UNREACHABLE, reason=f"{untrusted(str(exc))}; nothing was started"), ""
         self._around.evidence.result(execution, result)
-        output = _shown_output(result)
         ended = outcome_of_fix(result, needs_reboot_codes=script.needs_reboot_codes)
-        if ended is None:
-            return self._verify(execution), output
-        if ended.outcome is Outcome.FAILED:
-            return self._read_after_failure(ended, execution), output
-        return ended, output
+        return self._verify_guarded(ended, execution), _shown_output(result)
+
+    def _verify_guarded(self, ended: Ended | None, execution: Execution) -> Ended:
+        """Verify what ended well, and read again what failed; a bug of ours does not undo a result that is known."""
+        try:
+            if ended is None:
+                return self._verify(execution)
+            if ended.outcome is Outcome.FAILED:
+                return self._read_after_failure(ended, execution)
+        except Exception as exc:  # noqa: BLE001 - the action boundary: the traceback goes to the log.
+            said = self._say_bug(exc)
+            return ended or Ended(outcome=Outcome.UNVERIFIED, reason=said)
+        return ended
 
     def _read_after_failure(self, ended: Ended, execution: Execution) -> Ended:
         fresh = self._fresh_row(execution, until=None)

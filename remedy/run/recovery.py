@@ -16,7 +16,7 @@ from remedy.readings import time_text
 from remedy.state.ledger import Ledger
 from remedy.state.ledger_rows import OpenIntent
 
-__all__ = ["GRACE_S", "LeftOpen", "busy_hosts", "history_of", "left_open"]
+__all__ = ["GRACE_S", "LeftOpen", "busy_hosts", "history_of", "left_open", "over_for_certain"]
 
 GRACE_S = 15
 """After a script's deadline: 5 s until `timeout -k 5` kills it, 8 s for the watchdog, 2 s to write it down."""
@@ -48,14 +48,25 @@ def left_open(opened: Iterable[OpenIntent], *, is_alive: Callable[[str], bool], 
     return LeftOpen(over=tuple(over), running=tuple(running))
 
 
+def over_for_certain(ledger: Ledger, *, is_alive: Callable[[str], bool], now: datetime) -> tuple[OpenIntent, ...]:
+    """
+    Return the intents of dead runs that are over by now and can be closed.
+
+    The ledger is read again after their runs were found dead: one that ended
+    properly in between has recorded its outcomes, and must not be called lost.
+    """
+    over = {each.intent.execution_id for each in left_open(ledger.open_intents(), is_alive=is_alive, now=now).over}
+    return tuple(each for each in ledger.open_intents() if each.intent.execution_id in over) if over else ()
+
+
 def busy_hosts(running: Iterable[OpenIntent]) -> Mapping[str, str]:
-    """Return why each host is busy: the execution that may still be running there, and until when."""
+    """Return why each host is busy: the execution that may be running there the longest, and until when."""
     return {
         each.intent.host: (
             f"execution {each.intent.execution_id} of run {each.intent.run_id} may still be running there, "
             f"until {time_text(_over_at(each).replace(microsecond=0))} at the latest"
         )
-        for each in running
+        for each in sorted(running, key=_over_at)
     }
 
 

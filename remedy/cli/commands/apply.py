@@ -30,7 +30,7 @@ from remedy.run.apply import Applied, Applying
 from remedy.run.collect import Collection, Runners
 from remedy.run.evidence import Evidence
 from remedy.run.host_work import Surroundings
-from remedy.run.recovery import busy_hosts, history_of, left_open
+from remedy.run.recovery import busy_hosts, history_of, left_open, over_for_certain
 from remedy.state.audit import AuditLog
 from remedy.state.audit_format import AuditType
 from remedy.state.ledger import Ledger
@@ -332,8 +332,7 @@ class _RealRun:
 
     def _close_dead(self, ledger: Ledger, evidence: Evidence, locks: Locks) -> None:
         """Name, in this run's audit file, the executions that dead runs left open and that are over by now."""
-        opened = left_open(ledger.open_intents(), is_alive=locks.run_is_held, now=utc_now())
-        for each in opened.over:
+        for each in over_for_certain(ledger, is_alive=locks.run_is_held, now=utc_now()):
             evidence.close_dead(each)
             intent = each.intent
             self._talk.say(
