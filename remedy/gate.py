@@ -149,7 +149,7 @@ def incident_hold(
             hold=Hold.COOLING_DOWN,
             reason=f"the last attempt ended as {outcome}",
             until=until,
-            lifted_by="time",
+            lifted_by=release,
             after_bad=after_bad,
         )
     return None

@@ -214,6 +214,7 @@ class Skip(StrEnum):
     QUARANTINED = "quarantined"
     PAUSED = "paused"
     INTERRUPTED = "interrupted"
+    EXEMPT = "exempt"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -168,7 +168,7 @@ def _holds_back(held: Held) -> bool:
 def _code_of_skip(skip: Skip) -> ExitCode:
     """Return what a skipped execution means for the exit code."""
     match skip:
-        case Skip.HEALED | Skip.ONE_DISRUPTIVE | Skip.HOST_HOLD:
+        case Skip.HEALED | Skip.ONE_DISRUPTIVE | Skip.HOST_HOLD | Skip.EXEMPT:
             return ExitCode.DONE
         case Skip.HOST_BAD:
             return ExitCode.BAD

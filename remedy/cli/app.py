@@ -1,11 +1,14 @@
 """The commands: their arguments and help; each imports what it needs only when it runs."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
     from remedy.cli.composition import Options
+
+from remedy.cli.completion import complete_host, complete_rule
 
 __all__ = [
     "app",
@@ -61,7 +64,10 @@ _Limit = Annotated[
     typer.Option("--limit", "-l", metavar="PATTERN", help="Only these hosts: names, groups, globs, `:&`, `:!`, @file."),
 ]
 _Rule = Annotated[
-    list[str] | None, typer.Option("--rule", "-r", metavar="RULE", help="Only this rule (may be repeated).")
+    list[str] | None,
+    typer.Option(
+        "--rule", "-r", metavar="RULE", autocompletion=complete_rule, help="Only this rule (may be repeated)."
+    ),
 ]
 _Tag = Annotated[
     list[str] | None, typer.Option("--tag", metavar="TAG", help="Only rules with this tag (may be repeated).")
@@ -148,13 +154,15 @@ def init(
 
 @app.command()
 def validate(
-    paths: Annotated[list[str] | None, typer.Argument(metavar="[DIR]...", help="Folders of rules.")] = None,
+    paths: Annotated[list[str] | None, typer.Argument(metavar="DIR", help="Folders of rules.")] = None,
     rules: _Rules = None,
     inventory: _Inventory = None,
     output: _Output = "text",
 ) -> int:
     """
-    Check rules, signals and (when one is named) the inventory; every problem at once, with file:line:column.
+    Check the files; every problem with file:line:column.
+
+    Looks at rules, signals, tests.yaml and, when one is named, the inventory.
 
     \b
       remedy validate
@@ -173,7 +181,7 @@ def inventory(
     output: _Output = "text",
 ) -> int:
     """
-    Show the hosts as remedy understands them: platform, way in, groups.
+    Show the hosts, how they are reached, and their groups.
 
     \b
       remedy inventory -i hosts.yaml -l 'web:!web-3'
@@ -198,7 +206,9 @@ def scan(
     max_unseen: _MaxUnseen = "0",
 ) -> int:
     """
-    Collect signals and judge them; changes nothing on any host.
+    Judge hosts; changes nothing on any of them.
+
+    Collects the signals that the rules need, and says which hosts match, are healthy, or are unknown.
 
     Without rules and inventory it judges this machine with the starter rules.
 
@@ -255,7 +265,7 @@ def apply(
     ] = False,
 ) -> int:
     """
-    Find trouble, show the plan, ask, fix in waves, verify, and leave evidence.
+    Plan, ask, fix in waves, and prove that it helped.
 
     \b
       remedy apply --dry-run
@@ -288,8 +298,12 @@ def apply(
 
 @app.command()
 def why(
-    host: Annotated[str, typer.Argument(metavar="HOST", help="One host of the inventory.")],
-    rule: Annotated[str | None, typer.Argument(metavar="[RULE]", help="One rule; else all.")] = None,
+    host: Annotated[
+        str, typer.Argument(metavar="HOST", help="One host of the inventory.", autocompletion=complete_host)
+    ],
+    rule: Annotated[
+        str | None, typer.Argument(metavar="RULE", help="One rule; else all.", autocompletion=complete_rule)
+    ] = None,
     rules: _Rules = None,
     inventory: _Inventory = None,
     state: _State = None,
@@ -297,7 +311,9 @@ def why(
     output: _Output = "text",
 ) -> int:
     """
-    Explain what the rules say of one host now, condition by condition.
+    Explain what the rules say of one host now.
+
+    Reads the host, and shows each condition with the values it read, and what holds a match back.
 
     \b
       remedy why web-3
@@ -314,14 +330,12 @@ def why(
         ssh_config=ssh_config,
         output=output,
     )
-    return run_why(options, host)
+    return run_why(replace(options, limit_named="HOST", rule_named="RULE"), host)
 
 
 @app.command()
 def runs(
-    run: Annotated[
-        str | None, typer.Argument(metavar="[RUN]", help="A run id; else the newest runs are listed.")
-    ] = None,
+    run: Annotated[str | None, typer.Argument(metavar="RUN", help="A run id; else the newest runs are listed.")] = None,
     state: _State = None,
     most: Annotated[int, typer.Option("--most", metavar="N", min=1, max=10_000, help="How many runs to list.")] = 20,
     output: _Output = "text",
@@ -348,7 +362,9 @@ def release(
     state: _State = None,
 ) -> int:
     """
-    End the quarantine of a rule on a host, or (without -l) close the rule's breaker.
+    End a quarantine or cooldown, or close a breaker.
+
+    With -l HOST the rule's past attempts on that host are forgotten; without it the rule's breaker is closed.
 
     \b
       remedy release low-disk -l web-3 --reason "disk replaced"
@@ -365,7 +381,7 @@ def stop(
     state: _State = None,
 ) -> int:
     """
-    Stop everything: no run starts anything any more until `remedy start`.
+    Start nothing any more anywhere, until `start`.
 
     \b
       remedy stop "storage migration"
@@ -409,10 +425,14 @@ def audit_verify(state: _State = None, output: _Output = "text") -> int:
 
 @app.command()
 def demo(
-    keep: Annotated[bool, typer.Option("--keep", help="Leave the temporary directory for a look afterwards.")] = False,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Keep the hosts up at the end for trials of your own, until Ctrl-C.")
+    ] = False,
 ) -> int:
     """
-    Show the main job on twelve real hosts on loopback, with planted trouble; needs root and OpenSSH.
+    Show the main job on twelve real hosts on loopback.
+
+    Needs root and OpenSSH's daemon; nothing outside a temporary directory is changed.
 
     \b
       sudo remedy demo

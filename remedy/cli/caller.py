@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from remedy.errors import UsageError
+
 __all__ = ["Caller", "caller_now", "new_run_id", "utc_now"]
 
 
@@ -41,13 +43,20 @@ def caller_now() -> Caller:
     ]
     return Caller(
         environment=environment,
-        directory=Path.cwd(),
+        directory=_directory(),
         home=Path.home(),
         user=user,
         actor=f"{user} (uid {os.getuid()})" + (f" claims {', '.join(claims)}" if claims else ""),
         command=" ".join(["remedy", *sys.argv[1:]]),
         is_terminal=sys.stdin.isatty() and sys.stderr.isatty(),
     )
+
+
+def _directory() -> Path:
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        raise UsageError("the current folder no longer exists; go to another one") from None
 
 
 def _user() -> str:

@@ -2,13 +2,13 @@
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from remedy.cli.caller import Caller, utc_now
 from remedy.cli.console import Talk
 from remedy.cli.revision import git_revision
-from remedy.errors import UsageError
+from remedy.errors import FilesError, UsageError
 from remedy.limits import Limit, parse_limit
 from remedy.load.config import Config, load_config
 from remedy.load.inventory import Inventory, load_inventory
@@ -29,6 +29,7 @@ __all__ = [
     "parse_max_unseen",
     "read_config",
     "shown_path",
+    "state_of",
 ]
 
 
@@ -39,7 +40,9 @@ class Options:
     rules: str | None = None
     inventory: str | None = None
     limit: str | None = None
+    limit_named: str = "--limit"
     rule: Sequence[str] = ()
+    rule_named: str = "--rule"
     tag: Sequence[str] = ()
     state: str | None = None
     ssh_config: str | None = None
@@ -75,6 +78,26 @@ def find_state_directory(options: Options, caller: Caller, config: Config) -> tu
     """Return the state directory that is meant, and what named it."""
     place = find_state(options.state, caller.environment, config.state, caller.home)
     return StateDirectory(place.path), place.named_by
+
+
+def state_of(options: Options, caller: Caller) -> tuple[StateDirectory, str]:
+    """
+    Return the state directory for commands that need nothing else.
+
+    A broken remedy.yaml is in nobody's way when the directory is named.
+
+    Raises:
+        FilesError: remedy.yaml is wrong, and nothing else names the directory.
+    """
+    if options.state is not None or caller.environment.get("REMEDY_STATE"):
+        place = find_state(options.state, caller.environment, None, caller.home)
+        return StateDirectory(place.path), place.named_by
+    try:
+        config = read_config(options, caller)
+    except FilesError as exc:
+        cure = "or name the state directory with --state DIR"
+        raise FilesError([replace(problem, cure=f"{problem.cure}, {cure}") for problem in exc.problems]) from exc
+    return find_state_directory(options, caller, config)
 
 
 def read_config(options: Options, caller: Caller) -> Config:
@@ -158,9 +181,9 @@ def load(options: Options, caller: Caller, talk: Talk, *, guess: bool) -> Loaded
     """
     config = read_config(options, caller)
     repository, rules_from = load_rules(config, caller.directory, guess=guess)
-    rules = choose_rules(repository.rules, names=options.rule, tags=options.tag)
+    rules = choose_rules(repository.rules, names=options.rule, tags=options.tag, what=options.rule_named)
     inventory, inventory_from = load_hosts(config, repository, caller.directory, guess=guess)
-    selection = choose_scopes(rules, inventory, limit=options.limit)
+    selection = choose_scopes(rules, inventory, limit=options.limit, what=options.limit_named)
     state, state_from = find_state_directory(options, caller, config)
     for warning in (*repository.warnings, *inventory.warnings):
         talk.say(f"warning: {warning}")
@@ -170,12 +193,19 @@ def load(options: Options, caller: Caller, talk: Talk, *, guess: bool) -> Loaded
         f"rules      {rules_from}",
         f"inventory  {inventory_from}: {len(selection.hosts)} of {len(inventory.hosts)} hosts selected",
         f"state      {state.path} ({state_from})",
-        f"stop file  {state.stop}  (remedy stop REASON / remedy start)",
+        _stop_line(state),
     )
     facts = {"rules": rules_from, "inventory": inventory_from, "state": str(state.path)}
     return Loaded(
         repository=repository, inventory=inventory, selection=selection, state=state, header=header, facts=facts
     )
+
+
+def _stop_line(state: StateDirectory) -> str:
+    stopped = state.stop_reason()
+    if stopped:
+        return f"stop file  {state.stop}: STOPPED: {stopped}  (remedy start lifts it)"
+    return f"stop file  {state.stop}  (remedy stop REASON / remedy start)"
 
 
 def make_runners(options: Options, caller: Caller) -> Mapping[Transport, Runner]:

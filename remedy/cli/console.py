@@ -1,5 +1,6 @@
 """The console: results on stdout, everything else on stderr; colours and progress only on a terminal."""
 
+import errno
 import json
 import sys
 from collections.abc import Iterable
@@ -55,9 +56,11 @@ class _Stream:
         try:
             self._stream.write(text)
             self._stream.flush()
-        except OSError:
+        except OSError as exc:
             # BrokenPipeError, or EIO of a terminal that was closed: there is nobody left to tell.
             self._gone = True
+            if exc.errno not in (errno.EPIPE, errno.EIO) and self._stream is not sys.stderr:
+                sys.stderr.write(f"remedy: standard output cannot be written: {exc.strerror}\n")
 
 
 class Talk:

@@ -12,7 +12,63 @@ _INTERRUPTED = 130
 
 def main() -> NoReturn:
     """Run remedy with the arguments of the process."""
+    _open_standard_streams()
     sys.exit(_flushed(_run(sys.argv[1:])))
+
+
+def _open_standard_streams() -> None:
+    """
+    Open what the caller closed (`<&-`): nothing else may get descriptor 0, 1 or 2.
+
+    A ledger that was opened as descriptor 2 would be written over by the next message.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, "r" if number == 0 else "w", closefd=False))
+
+
+_SINGLE = {
+    "-l": "--limit",
+    "-i": "--inventory",
+    "-R": "--rules",
+    "-o": "--output",
+    **{
+        name: name
+        for name in (
+            *("--limit", "--inventory", "--rules", "--output", "--state", "--save", "--readings", "--reason"),
+            *("--ssh-config", "--accept-matched", "--max-unseen", "--most"),
+        )
+    },
+}
+
+
+def _refuse_repeated(arguments: list[str]) -> None:
+    """
+    Refuse an option that takes one value and was given twice: the last one would win, silently.
+
+    Raises:
+        UsageError: naming the option.
+    """
+    from remedy.errors import UsageError
+
+    seen: set[str] = set()
+    values = iter(arguments)
+    for argument in values:
+        if argument == "--":
+            return
+        name = _SINGLE.get(argument.partition("=")[0]) or (_SINGLE.get(argument[:2]) if argument[1:2] != "-" else None)
+        if name is None:
+            continue
+        if name in seen:
+            cure = "; join patterns with a comma" if name == "--limit" else ""
+            raise UsageError(f"{name} is given twice, and takes one value{cure}")
+        seen.add(name)
+        if argument in _SINGLE:
+            next(values, None)
 
 
 def _run(arguments: list[str]) -> int:
@@ -20,6 +76,7 @@ def _run(arguments: list[str]) -> int:
     from remedy.errors import RemedyError
 
     try:
+        _refuse_repeated(arguments)
         code = app(args=arguments, prog_name="remedy", standalone_mode=False)
         return code if isinstance(code, int) else 0
     except RemedyError as exc:

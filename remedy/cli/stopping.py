@@ -17,6 +17,7 @@ class Stopping:
 
     def __init__(self) -> None:
         self._asked = threading.Event()
+        self.is_asking_a_person = False
 
     def asked(self) -> bool:
         """Say whether a stop was asked for."""
@@ -51,6 +52,8 @@ def stopping() -> Iterator[Stopping]:
             _say(b"\nremedy: ended at once; what was under way will be called lost\n")
             os._exit(_INTERRUPTED)
         state.ask()
+        if state.is_asking_a_person:
+            raise KeyboardInterrupt
         _say(b"\nstopping: nothing new is started, what runs is waited for (again: end at once)\n")
 
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

@@ -39,7 +39,7 @@ class Watching:
                 talk.say(line(styled(rule_plan.rule.name, "title"), rule_plan.rule.title))
             case WaveStarted(wave=wave, target=target):
                 self._log.info("wave.started", wave=wave, target=target)
-                talk.say(f"  wave {wave}: up to {counted(target, 'host')}")
+                talk.say(f"  wave {wave}: until {counted(target, 'host')} in all")
             case ExecutionStarted(execution=execution):
                 self._log.info("execution.permitted", execution=execution.id, rule=execution.rule, host=execution.host)
                 self._running.add(execution.host)

@@ -1,5 +1,6 @@
 """What applying a plan came to, and its progress, as text and as JSON."""
 
+from collections import Counter
 from typing import Any
 
 from rich.console import RenderableType
@@ -49,9 +50,18 @@ def summary_text(summary: Summary) -> list[RenderableType]:
     if summary.stopped:
         shown.append(line(styled("stopped", "halted"), summary.stopped))
     counts = outcome_counts(summary.ends)
-    said = ", ".join(f"{count} {outcome.value}" for outcome, count in counts.items()) or "nothing to do"
+    said = ", ".join(f"{count} {outcome.value}" for outcome, count in counts.items()) or _nothing_text(summary)
     shown.append(line(f"{said}; {summary.coverage.sentence()}"))
     return shown
+
+
+def _nothing_text(summary: Summary) -> str:
+    """Return why nothing ended: there was nothing, or all of it is held back."""
+    if not summary.held:
+        return "nothing to do"
+    holds = Counter(item.held.hold.value for item in summary.held)
+    said = ", ".join(f"{count} {hold}" for hold, count in sorted(holds.items()))
+    return f"nothing was started; held back: {said}"
 
 
 def _end_key(end: ExecutionEnd) -> str:

@@ -75,7 +75,7 @@ def _execution_row(execution: Execution, wave: int) -> tuple[str, ...]:
 def _limits_text(rule_plan: RulePlan) -> str:
     spec = rule_plan.spec
     parts = [
-        f"{rule_plan.matched} of {counted(rule_plan.judged, 'judged host')} match (at most {rule_plan.matched_max})",
+        f"matched {rule_plan.matched} of {rule_plan.judged} judged (fuse above {rule_plan.matched_max})",
         f"waves {'+'.join(str(len(wave)) for wave in rule_plan.waves)}" if rule_plan.waves else "no waves",
         f"soak {duration_text(spec.soak_s)}",
         f"{spec.concurrency} at once",

@@ -14,7 +14,16 @@ from remedy.render.words import merged, names_text, row_json, row_text
 from remedy.summary import Coverage, HostEnd, HostEnding
 from remedy.verdicts import Judgement, ReadingsByHost
 
-__all__ = ["coverage_json", "coverage_text", "judgement_json", "scan_json", "scan_text", "unknown_text", "verdict_rows"]
+__all__ = [
+    "coverage_json",
+    "coverage_text",
+    "judgement_json",
+    "scan_json",
+    "scan_text",
+    "unknown_text",
+    "unseen_text",
+    "verdict_rows",
+]
 
 
 def verdict_rows(
@@ -32,13 +41,19 @@ def verdict_rows(
             what = f"{key_text(finding.key)}  {row_text(finding.row, without=finding.key)}".strip()
             rows.append((styled("match"), judgement.host, what))
         rows.extend((styled("unknown"), judgement.host, row_text(unknown.row)) for unknown in judgement.unknown_rows)
-        if judgement.reason and judgement.verdict is Verdict.UNKNOWN:
+        if judgement.reason and judgement.verdict is Verdict.UNKNOWN and _was_read(judgement, rule, readings):
             reasons.append((judgement.host, judgement.reason))
         if judgement.host in named:
             rows.extend(_calm_rows(rule, judgement, readings, signal))
     for reason, hosts in merged(reasons):
         rows.append((styled("unknown"), names_text(hosts), reason))
     return rows
+
+
+def _was_read(judgement: Judgement, rule: Rule, readings: ReadingsByHost) -> bool:
+    """Say whether the host was collected from; why it was not stands below, once for all rules."""
+    reading = readings.get(judgement.host, {}).get(rule.signal)
+    return reading is None or reading.status not in (ReadingStatus.UNREACHABLE, ReadingStatus.REFUSED)
 
 
 def _calm_rows(
@@ -81,11 +96,13 @@ def scan_text(
     shown: list[RenderableType] = []
     for rule in rules:
         mine = by_rule.get(rule.name, [])
+        rows = verdict_rows(rule, mine, readings, named=named, signal=signals[rule.signal])
+        rows = [row for row in rows if matches or row[0].plain != Verdict.MATCH.value]
+        if not rows and not matches:
+            continue
         counts = {verdict: sum(judgement.verdict is verdict for judgement in mine) for verdict in Verdict}
         said = ", ".join(f"{count} {verdict.value}" for verdict, count in counts.items() if count) or "no hosts"
         shown.append(line(styled(rule.name, "title"), f" {rule.title}  ({said})"))
-        rows = verdict_rows(rule, mine, readings, named=named, signal=signals[rule.signal])
-        rows = [row for row in rows if matches or row[0].plain != Verdict.MATCH.value]
         if rows:
             shown.append(table(("  verdict", "host", "row"), [(Text("  ") + row[0], row[1], row[2]) for row in rows]))
     return shown
@@ -111,13 +128,18 @@ def unknown_text(
 
 
 def coverage_text(coverage: Coverage, host_ends: Iterable[HostEnd]) -> list[RenderableType]:
-    """Return how much was seen, and why the rest was not, equal reasons merged."""
+    """Return how much was seen, and why the rest was not."""
+    return [*unseen_text(host_ends), line(coverage.sentence())]
+
+
+def unseen_text(host_ends: Iterable[HostEnd]) -> list[RenderableType]:
+    """Return which hosts were not reached or refused, and why; equal reasons merged over hosts."""
+    ends = tuple(host_ends)
     shown: list[RenderableType] = []
     for ending in (HostEnding.UNREACHABLE, HostEnding.REFUSED):
-        pairs = [(end.host, end.reason) for end in host_ends if end.ending is ending]
+        pairs = [(end.host, end.reason) for end in ends if end.ending is ending]
         for reason, hosts in merged(pairs):
             shown.append(line(styled(ending.value), f"{names_text(hosts)}: {reason}"))
-    shown.append(line(coverage.sentence()))
     return shown
 
 

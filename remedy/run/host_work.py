@@ -65,12 +65,18 @@ class Surroundings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostTask:
-    """One host's executions of one rule, in key order, in one wave."""
+    """
+    One host's executions of one rule, in key order, in one wave.
+
+    `endpoint` is where the host led when the plan was made; a host that leads
+    elsewhere by now is refused.
+    """
 
     scope: Scope
     host: Host
     executions: tuple[Execution, ...]
     wave: int
+    endpoint: str = ""
 
 
 def fix_environment(execution: Execution, row: Row) -> dict[str, str]:
@@ -169,8 +175,12 @@ class HostWork:
         return None
 
     def _connect(self) -> Session:
-        host = self._task.host
-        return self._around.runners[host.transport].connect(target_of(host))
+        """Connect, unless the host leads elsewhere than when the plan was made: that would be another machine."""
+        host, planned = self._task.host, self._task.endpoint
+        runner, target = self._around.runners[host.transport], target_of(host)
+        if planned and (now := str(runner.endpoint(target))) != planned:
+            raise Refused(f"{host.name} leads to {now} now, and to {planned} in the plan; plan again")
+        return runner.connect(target)
 
     def _close(self) -> None:
         try:
@@ -205,6 +215,9 @@ class HostWork:
         except Refused as exc:
             return Ended(outcome=Outcome.REFUSED, reason=f"{untrusted(str(exc))}; nothing was started"), ""
         checked = self._recheck(readings, execution.key)
+        exempt = self._exempt_now(readings, checked)
+        if exempt is not None:
+            return exempt, ""
         execution = replace(execution, row=checked.row or execution.row)
         answer = self._ask_gate(execution, checked, boot_id)
         if isinstance(answer, Refusal):
@@ -220,16 +233,19 @@ class HostWork:
         return {reading.signal: reading for reading in readings}, boot_id
 
     def _recheck(self, readings: Mapping[str, Reading], key: Key) -> KeyVerdict:
-        """Return what fresh readings say of the row with this key; an exemption that covers it now is unknown."""
+        """Return what fresh readings say of the row with this key."""
         host, scope = self._task.host, self._task.scope
         one_host = Scope(rule=scope.rule, hosts=(host,), exempt_names=scope.exempt_names)
         (judgement,) = judge([one_host], {host.name: readings}, self._around.signals)
-        checked = verdict_of_key(judgement, readings.get(self._signal.name), self._signal, key)
+        return verdict_of_key(judgement, readings.get(self._signal.name), self._signal, key)
+
+    def _exempt_now(self, readings: Mapping[str, Reading], checked: KeyVerdict) -> Ended | None:
+        """Return the end of an execution whose row, as it is now, a person has exempted."""
         if checked.verdict is not Verdict.MATCH or checked.row is None:
-            return checked
-        others = other_rows(needed_signals([scope.rule]), readings)
-        exempt = exemption_of(scope, host, checked.row, others, now=self._around.clock())
-        return checked if exempt is None else KeyVerdict(Verdict.UNKNOWN, checked.row, f"exempt: {exempt.reason}")
+            return None
+        others = other_rows(needed_signals([self._rule]), readings)
+        held = exemption_of(self._task.scope, self._task.host, checked.row, others, now=self._around.clock())
+        return None if held is None else Ended(outcome=Outcome.SKIPPED, skip=Skip.EXEMPT, reason=held.reason)
 
     def _ask_gate(self, execution: Execution, checked: KeyVerdict, boot_id: str | None) -> Permit | Refusal:
         request = Request(

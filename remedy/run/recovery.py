@@ -6,7 +6,7 @@ a grace are over; then any run names it and records it as lost.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from remedy.gate import Attempt
@@ -71,11 +71,28 @@ def busy_hosts(running: Iterable[OpenIntent]) -> Mapping[str, str]:
 
 
 def history_of(
-    ledger: Ledger, findings: Iterable[Finding], *, rules: Iterable[str], busy: Mapping[str, str]
+    ledger: Ledger,
+    findings: Iterable[Finding],
+    *,
+    rules: Iterable[str],
+    busy: Mapping[str, str],
+    over: Iterable[OpenIntent] = (),
 ) -> History:
-    """Return what the ledger knows of these findings and rules, for the plan."""
+    """
+    Return what the ledger knows of these findings and rules, for the plan.
+
+    `over` are intents of dead runs that nobody has closed yet; they count as an
+    apply would close them.
+    """
     incidents: list[Incident] = [(finding.rule, finding.host, finding.key) for finding in findings]
-    attempts: Mapping[Incident, tuple[Attempt, ...]] = ledger.attempts_of(incidents)
+    closing = {each.intent.execution_id: each.closes_as for each in over}
+    attempts: Mapping[Incident, tuple[Attempt, ...]] = {
+        incident: tuple(
+            replace(attempt, outcome=closing.get(attempt.execution_id)) if attempt.outcome is None else attempt
+            for attempt in made
+        )
+        for incident, made in ledger.attempts_of(incidents).items()
+    }
     last_bad = {rule: _bad_hosts(ledger.last_outcomes(rule)) for rule in rules}
     return History(attempts=attempts, last_bad=last_bad, breakers=ledger.breakers(), busy=busy)
 

@@ -216,7 +216,13 @@ class RuleRun:
         healed = False
         failure: StateError | None = StateError(f"internal error: {where} ended without a word")
         try:
-            task = HostTask(scope=self._scope, host=self._hosts[host], executions=self._executions[host], wave=wave)
+            task = HostTask(
+                scope=self._scope,
+                host=self._hosts[host],
+                executions=self._executions[host],
+                wave=wave,
+                endpoint=so_far.endpoints.get(host, ""),
+            )
             work = HostWork(
                 task,
                 self._around,
@@ -271,7 +277,7 @@ class RuleRun:
         relapsed, unread = self._relapses(scope, collection.readings)
         self._so_far.relapsed |= {f"{host} ({self._name})" for host in relapsed}
         for word, names in (("relapsed", relapsed), ("unread", unread)):
-            self._note_hosts(AuditType.WAVE_ENDED, word, sorted(names), facts={})
+            self._note_hosts(AuditType.WAVE_READ, word, sorted(names), facts={})
         return HostsRead(frozenset(relapsed), frozenset(unread))
 
     def _relapses(self, scope: Scope, readings: Iterable[Reading]) -> tuple[set[str], set[str]]:

@@ -30,7 +30,9 @@ class Selection:
         return tuple(sorted({host.name for scope in self.scopes for host in scope.hosts}))
 
 
-def choose_rules(rules: Mapping[str, Rule], *, names: Sequence[str], tags: Sequence[str]) -> tuple[Rule, ...]:
+def choose_rules(
+    rules: Mapping[str, Rule], *, names: Sequence[str], tags: Sequence[str], what: str = "--rule"
+) -> tuple[Rule, ...]:
     """
     Return the rules that were named and carry one of the tags; all, when neither was asked.
 
@@ -41,8 +43,8 @@ def choose_rules(rules: Mapping[str, Rule], *, names: Sequence[str], tags: Seque
     if any(not text.strip() for text in (*names, *tags)):
         raise UsageError("--rule and --tag need a name; an empty one would mean nothing or everything")
     known_tags = {tag for rule in rules.values() for tag in rule.tags}
-    _all_known("--rule", names, rules)
-    _all_known("--tag", tags, known_tags)
+    _all_known("rule", names, rules, what=what)
+    _all_known("tag", tags, known_tags, what="--tag")
     chosen = [
         rule
         for name, rule in sorted(rules.items())
@@ -53,18 +55,18 @@ def choose_rules(rules: Mapping[str, Rule], *, names: Sequence[str], tags: Seque
     return tuple(chosen)
 
 
-def _all_known(option: str, asked: Iterable[str], known: Iterable[str]) -> None:
+def _all_known(noun: str, asked: Iterable[str], known: Iterable[str], *, what: str) -> None:
     there = set(known)
     for name in asked:
         if name not in there:
             near = nearest(name, there)
             hint = f"; {', '.join(near)}?" if near else ""
-            raise NothingNamed(
-                f"{option} {name}: there is no such {option.removeprefix('--')}{hint}; nobody was contacted"
-            )
+            raise NothingNamed(f"{what} {name}: there is no such {noun}{hint}; nobody was contacted")
 
 
-def choose_scopes(rules: Iterable[Rule], inventory: Inventory, *, limit: str | None) -> Selection:
+def choose_scopes(
+    rules: Iterable[Rule], inventory: Inventory, *, limit: str | None, what: str = "--limit"
+) -> Selection:
     """
     Return the scope of each rule: its hosts that --limit selects too.
 
@@ -72,10 +74,10 @@ def choose_scopes(rules: Iterable[Rule], inventory: Inventory, *, limit: str | N
         UsageError: a pattern is empty or has no positive term.
         NothingNamed: a term names nothing, or --limit leaves no host.
     """
-    limited = frozenset(inventory.hosts if limit is None else select(limit, inventory, what="--limit"))
+    limited = frozenset(inventory.hosts if limit is None else select(limit, inventory, what=what))
     if not limited:
-        what = "the inventory has no hosts" if limit is None else f"--limit {limit} leaves no host"
-        raise NothingNamed(f"{what}; nobody was contacted")
+        said = "the inventory has no hosts" if limit is None else f"{what} {limit} leaves no host"
+        raise NothingNamed(f"{said}; nobody was contacted")
     scopes: list[Scope] = []
     empty: list[str] = []
     for rule in rules:

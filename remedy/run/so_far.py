@@ -58,6 +58,7 @@ class RunSoFar:
         self._on_progress = on_progress
         self._interrupted = interrupted
         self._planned = len(plan.hosts)
+        self.endpoints = plan.endpoints
         self._unreachable: set[str] = set()
         self._disruptive: set[str] = set()
         self._stopped = ""

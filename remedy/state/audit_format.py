@@ -57,8 +57,9 @@ class AuditType(StrEnum):
     rollout.started      a rule's rollout: planned hosts, waves, resolved limits
     rollout.halted       why no further wave of it starts
     rollout.ended        counts of outcomes
-    wave.started         number and hosts
+    wave.started         number, and how many hosts it reaches
     wave.ended           number and counts of outcomes
+    wave.read            after the soak: the fixed hosts that match again, or that could not be read
     execution.intent     rule, host, key, row, params, script digest, deadline: written before anything is sent
     execution.result     how the fix's run ended, exit code, sizes and digests of its output
     execution.outcome    the outcome and its reason, exactly once per execution
@@ -79,6 +80,7 @@ class AuditType(StrEnum):
     ROLLOUT_ENDED = "rollout.ended"
     WAVE_STARTED = "wave.started"
     WAVE_ENDED = "wave.ended"
+    WAVE_READ = "wave.read"
     EXECUTION_INTENT = "execution.intent"
     EXECUTION_RESULT = "execution.result"
     EXECUTION_OUTCOME = "execution.outcome"

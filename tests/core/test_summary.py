@@ -92,6 +92,7 @@ SKIPS = {
     Skip.HEALED: ExitCode.DONE,
     Skip.ONE_DISRUPTIVE: ExitCode.DONE,
     Skip.HOST_HOLD: ExitCode.DONE,
+    Skip.EXEMPT: ExitCode.DONE,
     Skip.HOST_BAD: ExitCode.BAD,
     Skip.NOT_SEEN: ExitCode.INCOMPLETE,
     Skip.INTERRUPTED: ExitCode.INTERRUPTED,

@@ -149,7 +149,7 @@ def test_exempt_at_recheck_starts_nothing(make_bench):
 
     applied = bench.apply(bench.scope(rule(exempt=(kept,))))
 
-    assert outcomes(applied) == {"web-1": "not_seen"}
+    assert outcomes(applied) == {"web-1": "exempt"}
     assert "kept for forensics" in applied.ends[0].ended.reason
     assert bench.fleet.sent == []
 

@@ -2,7 +2,7 @@
 
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,12 +20,12 @@ from remedy.cli.stopping import Stopping, stopping
 from remedy.cli.watching import Watching
 from remedy.errors import UsageError
 from remedy.limits import Limit
-from remedy.model import Finding
-from remedy.plan import NO_HISTORY, HeldFinding, History, Plan, build_plan
+from remedy.model import Finding, Reading, ReadingStatus
+from remedy.plan import NO_HISTORY, History, Plan, build_plan
 from remedy.readings import ReadingsFile, parse_readings, time_text
 from remedy.render.apply import apply_json, summary_text
 from remedy.render.plan import plan_text
-from remedy.render.scan import coverage_text, scan_text, unknown_text
+from remedy.render.scan import coverage_text, scan_text, unknown_text, unseen_text
 from remedy.run.apply import Applied, Applying
 from remedy.run.collect import Collection, Runners
 from remedy.run.evidence import Evidence
@@ -47,9 +47,9 @@ from remedy.summary import (
     pending_executions,
 )
 from remedy.text import counted
-from remedy.verdicts import Judgement, by_host, changed_signals
+from remedy.verdicts import Judgement, by_host, changed_signals, only_fresh
 
-__all__ = ["ApplyFlags", "holds_now", "run_apply"]
+__all__ = ["ApplyFlags", "plan_now", "run_apply"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +91,8 @@ def _check_flags(options: Options, flags: ApplyFlags, caller: Caller) -> Limit:
     """Refuse what cannot be meant, before anything is read or anybody contacted."""
     if flags.readings is not None and not flags.dry_run:
         raise UsageError("--readings judges the past: it goes with --dry-run only; nobody was contacted")
+    if flags.readings is not None and not flags.readings.strip():
+        raise UsageError("--readings is empty; name a readings file; nobody was contacted")
     if flags.detailed_exitcode and not flags.dry_run:
         raise UsageError("--detailed-exitcode goes with --dry-run")
     if flags.accept_matched is not None and len(options.rule) != 1:
@@ -106,12 +108,10 @@ def _check_flags(options: Options, flags: ApplyFlags, caller: Caller) -> Limit:
 def _dry_run(loaded: Loaded, options: Options, flags: ApplyFlags, talk: Talk, limit: Limit, caller: Caller) -> int:
     talk.say(*loaded.header)
     stopped = loaded.state.stop_reason()
-    if stopped:
-        talk.say(f"stopped: {stopped}; an apply would start nothing until `remedy start`")
     with _ledger_copy(loaded) as ledger, stopping() as stop:
         if ledger is None:
             talk.say("ledger     none; cooldowns not considered")
-        if flags.readings:
+        if flags.readings is not None:
             seen = _from_file(loaded, flags.readings, talk)
         else:
             seen = _collect(loaded, make_runners(options, caller), talk, stop)
@@ -123,6 +123,7 @@ def _dry_run(loaded: Loaded, options: Options, flags: ApplyFlags, talk: Talk, li
         held=plan.held,
         fuses=_fuses(plan),
         pending=pending_executions(plan),
+        stopped=stopped,
         interrupted=seen.collection.interrupted,
     )
     code = int(exit_code(summary, max_unseen=limit, detailed=flags.detailed_exitcode))
@@ -131,7 +132,7 @@ def _dry_run(loaded: Loaded, options: Options, flags: ApplyFlags, talk: Talk, li
         return code
     _show_plan(loaded, plan, seen, talk)
     talk.result(coverage_text(summary.coverage, summary.host_ends))
-    if flags.readings:
+    if flags.readings is not None:
         talk.result([f"as of {time_text(seen.collection.collected_at)} ({flags.readings}); nobody was contacted"])
     return code
 
@@ -156,8 +157,8 @@ def _from_file(loaded: Loaded, path: str, talk: Talk) -> _Seen:
     selected = set(loaded.selection.hosts)
     readings = [reading for reading in kept.readings if reading.host in selected]
     current = tuple(changed_signals(readings, kept.digests, loaded.repository.signals))
-    there = {reading.host for reading in readings}
-    ends = tuple(_end_of_file(name, readings, there=name in there) for name in loaded.selection.hosts)
+    found = by_host(readings)
+    ends = tuple(_end_of_file(name, found.get(name, {})) for name in loaded.selection.hosts)
     talk.say(f"readings   {path}, as of {time_text(kept.collected_at)}")
     collection = Collection(host_ends=ends, readings=current, collected_at=kept.collected_at)
     return _Seen(collection=collection, judgements=judge_all(loaded, current, now=kept.collected_at))
@@ -171,18 +172,14 @@ def _read_file(path: str, loaded: Loaded) -> ReadingsFile:
     return parse_readings(lines, loaded.repository.signals, file=path)
 
 
-def _end_of_file(name: str, readings: Iterable[object], *, there: bool) -> HostEnd:
-    from remedy.model import Reading, ReadingStatus
-
-    statuses = {r.status: r.reason for r in readings if isinstance(r, Reading) and r.host == name}
-    if not there:
+def _end_of_file(name: str, readings: Mapping[str, Reading]) -> HostEnd:
+    """Return how a host had ended when the file was written; one it does not know counts as not reached."""
+    if not readings:
         return HostEnd(host=name, ending=HostEnding.UNREACHABLE, reason="the file has no readings of it")
-    for status, ending in (
-        (ReadingStatus.UNREACHABLE, HostEnding.UNREACHABLE),
-        (ReadingStatus.REFUSED, HostEnding.REFUSED),
-    ):
-        if status in statuses:
-            return HostEnd(host=name, ending=ending, reason=statuses[status])
+    endings = {ReadingStatus.UNREACHABLE: HostEnding.UNREACHABLE, ReadingStatus.REFUSED: HostEnding.REFUSED}
+    for reading in readings.values():
+        if reading.status in endings:
+            return HostEnd(host=name, ending=endings[reading.status], reason=reading.reason)
     return HostEnd(host=name, ending=HostEnding.COLLECTED)
 
 
@@ -195,26 +192,28 @@ def _history(loaded: Loaded, ledger: Ledger, seen: _Seen) -> History:
     locks = Locks(loaded.state.locks, run_id="", what="", pid=0, controller=node(), clock=utc_now)
     opened = left_open(ledger.open_intents(), is_alive=locks.run_is_held, now=seen.collection.collected_at)
     rules = [scope.rule.name for scope in loaded.selection.scopes]
-    return history_of(ledger, seen.findings, rules=rules, busy=busy_hosts(opened.running))
+    return history_of(ledger, seen.findings, rules=rules, busy=busy_hosts(opened.running), over=opened.over)
 
 
-def holds_now(loaded: Loaded, collection: Collection, judgements: tuple[Judgement, ...]) -> tuple[HeldFinding, ...]:
-    """Return what holds the findings of these judgements back, by the ledger as it is now."""
+def plan_now(loaded: Loaded, collection: Collection, judgements: tuple[Judgement, ...]) -> Plan:
+    """Return what a plan of these judgements would run and hold back, by the ledger as it is now."""
     seen = _Seen(collection=collection, judgements=judgements)
     with _ledger_copy(loaded) as ledger:
         history = _history(loaded, ledger, seen) if ledger is not None else NO_HISTORY
-    return _plan(loaded, seen, history, accept_matched=None).held
+    return _plan(loaded, seen, history, accept_matched=None)
 
 
 def _plan(loaded: Loaded, seen: _Seen, history: History, *, accept_matched: int | None) -> Plan:
+    now = seen.collection.collected_at
+    fresh = by_host(only_fresh(seen.collection.readings, loaded.repository.signals, now=now))
     return build_plan(
         loaded.selection.scopes,
         seen.judgements,
-        by_host(seen.collection.readings),
+        fresh,
         history=history,
         endpoints={end.host: end.endpoint for end in seen.collection.host_ends if end.endpoint},
         accept_matched=accept_matched,
-        created_at=seen.collection.collected_at,
+        created_at=now,
     )
 
 
@@ -257,6 +256,11 @@ class _RealRun:
         stopped = loaded.state.stop_reason()
         if stopped:
             talk.say(f"stopped: {stopped}; nobody was contacted; `remedy start` lifts it")
+            if talk.as_json:
+                code = int(ExitCode.HALTED)
+                talk.result_json(
+                    {"apply": 1, "run": self._run_id, "stopped": stopped, "exit_code": code, "outcomes": []}
+                )
             return int(ExitCode.HALTED)
         self._log = open_log(loaded.state.log / f"{self._run_id}.log")
         self._log.info("run.started", run=self._run_id, command=self._caller.command)
@@ -316,10 +320,8 @@ class _RealRun:
         plan = _plan(loaded, seen, _history(loaded, ledger, seen), accept_matched=self._flags.accept_matched)
         if not talk.as_json:
             _show_plan(loaded, plan, seen, talk)
-        if plan.executions and not stop.asked() and not self._agreed(plan):
-            evidence.end(int(ExitCode.COULD_NOT_RUN), counts={})
-            talk.say("not agreed; nothing was started")
-            return int(ExitCode.COULD_NOT_RUN)
+        if plan.executions and not stop.asked() and not self._agreed(plan, stop):
+            return self._not_agreed(plan, seen, evidence, stop)
         self._note_accepted(plan, evidence)
         evidence.begin(plan, actor=self._caller.actor, command=self._caller.command)
         applied = self._apply(plan, around, stop)
@@ -348,13 +350,28 @@ class _RealRun:
                 facts = {"rule": rule_plan.rule.name, "matched": rule_plan.matched, "accepted": accepted}
                 evidence.note(AuditType.FUSE_ACCEPTED, {**facts, "actor": self._caller.actor})
 
-    def _agreed(self, plan: Plan) -> bool:
+    def _not_agreed(self, plan: Plan, seen: _Seen, evidence: Evidence, stop: Stopping) -> int:
+        code = int(ExitCode.INTERRUPTED if stop.asked() else ExitCode.COULD_NOT_RUN)
+        evidence.end(code, counts={})
+        self._talk.say("not agreed; nothing was started")
+        if self._talk.as_json:
+            summary = Summary(coverage=coverage(seen.collection.host_ends, seen.judgements), host_ends=())
+            self._talk.result_json(apply_json(plan, summary, run_id=self._run_id, exit_code=code, dry_run=False))
+        return code
+
+    def _agreed(self, plan: Plan, stop: Stopping) -> bool:
         if self._flags.yes:
             return True
         count = pending_executions(plan)
         if not count:
             return True
-        return self._talk.ask(f"apply {counted(count, 'execution')} on {counted(len(plan.hosts), 'host')}?")
+        stop.is_asking_a_person = True
+        try:
+            return self._talk.ask(f"apply {counted(count, 'execution')} on {counted(len(plan.hosts), 'host')}?")
+        except KeyboardInterrupt:
+            return False
+        finally:
+            stop.is_asking_a_person = False
 
     def _apply(self, plan: Plan, around: Surroundings, stop: Stopping) -> Applied:
         watching = Watching(self._talk, plan, self._log)
@@ -386,8 +403,7 @@ class _RealRun:
         if talk.as_json:
             talk.result_json(apply_json(plan, summary, run_id=self._run_id, exit_code=code, dry_run=False))
             return
-        talk.result([""])
-        talk.result(summary_text(summary))
+        talk.result(["", *unseen_text(summary.host_ends), *summary_text(summary)])
         for halt in summary.halts:
             if halt.by == "max_bad":
                 talk.say(f"{halt.rule} is paused until: remedy release {halt.rule} --reason TEXT")

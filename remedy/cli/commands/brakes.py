@@ -6,7 +6,7 @@ from platform import node
 
 from remedy import __version__
 from remedy.cli.caller import caller_now, new_run_id, utc_now
-from remedy.cli.composition import Options, find_state_directory, read_config
+from remedy.cli.composition import Options, state_of
 from remedy.cli.console import Talk
 from remedy.errors import NothingNamed, StateError, UsageError
 from remedy.state.audit import AuditLog
@@ -18,8 +18,7 @@ __all__ = ["run_release", "run_start", "run_stop"]
 
 
 def _state(options: Options) -> StateDirectory:
-    caller = caller_now()
-    return find_state_directory(options, caller, read_config(options, caller))[0]
+    return state_of(options, caller_now())[0]
 
 
 @contextmanager
@@ -45,8 +44,11 @@ def run_stop(options: Options, reason: str) -> int:
     """Stop everything; works although ledger or audit log are broken, and says so."""
     _needs_reason(reason)
     state, caller, talk = _state(options), caller_now(), Talk(as_json=False)
+    before = state.stop_reason()
     state.write_stop(reason, caller.actor, utc_now())
-    talk.result([f"stopped: {state.stop} exists; `remedy start` lifts it"])
+    talk.result([f"stopped ({reason}): {state.stop} exists; `remedy start` lifts it"])
+    if before:
+        talk.say(f"it was stopped already: {before}")
     try:
         state.prepare()
         with _recorded(state) as audit:
@@ -90,11 +92,13 @@ def run_release(options: Options, rule: str, reason: str) -> int:
             facts = {"actor": caller.actor, "rule": rule, "host": options.limit, "reason": reason}
             audit.append(kind, facts, sync=True)
             released = ledger.release(rule, options.limit, utc_now(), reason, caller.actor)
+            breakers = ledger.breakers()
     finally:
         ledger.close()
     where = f" on {options.limit}" if options.limit is not None else ""
     if not released:
         what = "no ended attempts to forget" if options.limit is not None else "no open breaker"
-        raise NothingNamed(f"{rule}{where} has {what} in {state.path}; `remedy runs` shows what there is")
+        there = f"open breakers: {', '.join(breakers)}" if breakers else "no breaker is open"
+        raise NothingNamed(f"{rule}{where} has {what} in {state.path}; {there}")
     talk.result([f"released: {rule}{where}"])
     return 0

@@ -2,9 +2,10 @@
 
 import tempfile
 from pathlib import Path
+from platform import node
 
-from remedy.cli.caller import caller_now
-from remedy.cli.composition import Options, find_state_directory, read_config
+from remedy.cli.caller import caller_now, utc_now
+from remedy.cli.composition import Options, state_of
 from remedy.cli.console import Talk
 from remedy.errors import NothingNamed, StateError
 from remedy.model import key_text
@@ -13,6 +14,7 @@ from remedy.render.tables import line, styled, table
 from remedy.render.words import row_json
 from remedy.state.ledger import Ledger
 from remedy.state.ledger_rows import ExecutionRow, RunRecord, RunSummary
+from remedy.state.locks import Locks
 from remedy.text import nearest
 
 __all__ = ["run_runs"]
@@ -23,18 +25,27 @@ _SEARCHED_MAX = 1_000
 def run_runs(options: Options, run_id: str | None, *, most: int) -> int:
     """List runs, or show one; reads a copy of the ledger, so that it disturbs nobody."""
     caller = caller_now()
-    state, named_by = find_state_directory(options, caller, read_config(options, caller))
+    state, named_by = state_of(options, caller)
     talk = Talk(as_json=options.output == "json")
     talk.say(f"state {state.path} ({named_by})")
+    stopped = state.stop_reason()
+    if stopped:
+        talk.say(f"STOPPED: {stopped}  (remedy start lifts it)")
     if not state.has_ledger():
-        raise StateError(f"there is no ledger in {state.path}; name the state directory with --state DIR")
+        if not state.exists() or run_id is not None:
+            raise StateError(f"there is no ledger in {state.path}; name the state directory with --state DIR")
+        talk.result_json({"runs": []}) if talk.as_json else talk.result(["no runs yet"])
+        return 0
+    locks = Locks(state.locks, run_id="", what="", pid=0, controller=node(), clock=utc_now)
     with tempfile.TemporaryDirectory(prefix="remedy-") as aside:
         ledger = Ledger.open_copy(state.ledger, Path(aside))
         try:
             if run_id is None:
-                _list(talk, ledger.runs(most))
+                _list(talk, ledger.runs(most), locks)
+                for rule, reason in ledger.breakers().items():
+                    talk.say(f"{rule} is paused: {reason}")
             else:
-                _show(talk, _found(ledger, run_id))
+                _show(talk, _found(ledger, run_id), locks)
         finally:
             ledger.close()
     return 0
@@ -48,8 +59,10 @@ def _found(ledger: Ledger, run_id: str) -> RunRecord:
     return record
 
 
-def _ended(summary: RunSummary) -> str:
-    return f"exit {summary.exit_code}" if summary.exit_code is not None else "not ended (running, or died)"
+def _ended(summary: RunSummary, locks: Locks) -> str:
+    if summary.exit_code is not None:
+        return f"exit {summary.exit_code}"
+    return "running" if locks.run_is_held(summary.run.id) else "died"
 
 
 def _summary_json(summary: RunSummary) -> dict[str, object]:
@@ -64,21 +77,21 @@ def _summary_json(summary: RunSummary) -> dict[str, object]:
     }
 
 
-def _list(talk: Talk, summaries: tuple[RunSummary, ...]) -> None:
+def _list(talk: Talk, summaries: tuple[RunSummary, ...], locks: Locks) -> None:
     if talk.as_json:
         talk.result_json({"runs": [_summary_json(summary) for summary in summaries]})
         return
-    rows = [(each.run.id, _ended(each), each.run.actor, each.run.command) for each in summaries]
+    rows = [(each.run.id, _ended(each, locks), each.run.actor, each.run.command) for each in summaries]
     talk.result([table(("run", "ended", "actor", "command"), rows)] if rows else ["no runs yet"])
 
 
-def _show(talk: Talk, record: RunRecord) -> None:
+def _show(talk: Talk, record: RunRecord, locks: Locks) -> None:
     if talk.as_json:
         executions = [_execution_json(execution) for execution in record.executions]
         talk.result_json({**_summary_json(record.summary), "executions": executions})
         return
     run = record.summary.run
-    talk.result([line(styled(run.id, "title"), _ended(record.summary), f"by {run.actor}: {run.command}")])
+    talk.result([line(styled(run.id, "title"), _ended(record.summary, locks), f"by {run.actor}: {run.command}")])
     rows = [
         (
             styled(execution.outcome.value if execution.outcome else "open"),
@@ -86,7 +99,7 @@ def _show(talk: Talk, record: RunRecord) -> None:
             execution.host,
             key_text(execution.key),
             execution.execution_id,
-            execution.reason,
+            execution.reason if execution.outcome else "its end was not seen; the next apply names it once it is over",
         )
         for execution in record.executions
     ]

@@ -1,5 +1,6 @@
 """`remedy scan`: judge hosts, change nothing."""
 
+import os
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -9,7 +10,7 @@ from remedy.cli.composition import Loaded, Options, load, make_runners, parse_ma
 from remedy.cli.console import Talk
 from remedy.cli.readings_kept import keep_readings
 from remedy.cli.stopping import Stopping, stopping
-from remedy.errors import StateError
+from remedy.errors import StateError, UsageError
 from remedy.model import Reading
 from remedy.readings import dump_readings
 from remedy.render.scan import coverage_text, scan_json, scan_text
@@ -55,6 +56,8 @@ def judge_all(loaded: Loaded, readings: Sequence[Reading], *, now: datetime) -> 
 def run_scan(options: Options, *, save: str | None, max_unseen: str) -> int:
     """Scan and return the exit code."""
     limit = parse_max_unseen(max_unseen)
+    if save is not None:
+        _check_can_save(save)
     talk = Talk(as_json=options.output == "json")
     caller = caller_now()
     loaded = load(options, caller, talk, guess=True)
@@ -84,6 +87,15 @@ def run_scan(options: Options, *, save: str | None, max_unseen: str) -> int:
         _save(Path(save), loaded, collection, talk)
     keep_readings(loaded, collection, talk)
     return int(exit_code(summary, max_unseen=limit, detailed=False))
+
+
+def _check_can_save(save: str) -> None:
+    """Refuse, before anybody is read, a place where nothing can be kept."""
+    folder = Path(save).parent
+    if not save.strip() or save == "-" or Path(save).is_dir():
+        raise UsageError(f"--save {save!r}: name a file; nobody was contacted")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise UsageError(f"--save {save}: {folder} cannot be written; nobody was contacted")
 
 
 def _save(path: Path, loaded: Loaded, collection: Collection, talk: Talk) -> None:

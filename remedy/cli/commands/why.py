@@ -1,7 +1,7 @@
 """`remedy why`: what the rules say of one host now, conjunct by conjunct."""
 
 from remedy.cli.caller import caller_now
-from remedy.cli.commands.apply import holds_now
+from remedy.cli.commands.apply import plan_now
 from remedy.cli.commands.scan import collect_now, judge_all
 from remedy.cli.composition import Loaded, Options, load, make_runners
 from remedy.cli.console import Talk
@@ -28,7 +28,8 @@ def run_why(options: Options, host: str) -> int:
     with stopping() as stop:
         collection = collect_now(loaded, make_runners(options, caller), talk, stop)
     judgements = judge_all(loaded, collection.readings, now=collection.collected_at)
-    held = holds_now(loaded, collection, judgements)
+    planned = plan_now(loaded, collection, judgements)
+    held = planned.held
     fresh = only_fresh(collection.readings, loaded.repository.signals, now=collection.collected_at)
     readings = by_host(fresh).get(host, {})
     rules: list[Rule] = [scope.rule for scope in loaded.selection.scopes]
@@ -38,6 +39,7 @@ def run_why(options: Options, host: str) -> int:
         talk.result_json(why_json(machine, rules, judgements, readings, signals=signals, held=held))
     else:
         talk.result(why_text(machine, rules, judgements, readings, signals=signals, held=held))
+        talk.result([f"{host} is busy: {reason}" for reason in planned.busy.values()])
         talk.result(coverage_text(coverage(collection.host_ends, judgements), collection.host_ends))
     summary = Summary(
         coverage=coverage(collection.host_ends, judgements),
@@ -51,6 +53,7 @@ def _check_named(host: str, loaded: Loaded) -> None:
     if host in loaded.inventory.hosts:
         return
     if len(loaded.selection.hosts) != 1:
-        raise UsageError(f"why explains one host; {host} names {len(loaded.selection.hosts)}")
+        names = ", ".join(loaded.selection.hosts[:5])
+        raise UsageError(f"why explains one host; {host} names {len(loaded.selection.hosts)}, such as {names}")
     near = nearest(host, loaded.inventory.hosts)
     raise NothingNamed(f"{host} is no host's name{f'; {near[0]}?' if near else ''}")

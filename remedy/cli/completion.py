@@ -1,0 +1,36 @@
+"""What a shell may complete: names of rules and hosts, as far as they can be read without a word."""
+
+import os
+from pathlib import Path
+
+__all__ = ["complete_host", "complete_rule"]
+
+
+def complete_rule(incomplete: str) -> list[str]:
+    """Return the rules whose name begins like this."""
+    rules, _ = _names()
+    return [name for name in rules if name.startswith(incomplete)]
+
+
+def complete_host(incomplete: str) -> list[str]:
+    """Return the hosts whose name begins like this."""
+    _, hosts = _names()
+    return [name for name in hosts if name.startswith(incomplete)]
+
+
+def _names() -> tuple[list[str], list[str]]:
+    from remedy.errors import RemedyError
+    from remedy.load.config import load_config
+    from remedy.load.inventory import load_inventory
+    from remedy.load.repository import load_repository, starter_rules
+
+    try:
+        config = load_config(Path.cwd(), environment=dict(os.environ))
+        repository = load_repository(config.rules or starter_rules())
+        types = {name: rule.params for name, rule in repository.rules.items()}
+        types.update({name: signal.params for name, signal in repository.signals.items()})
+        source = config.inventory if config.inventory not in (None, "-") else "localhost,"
+        return sorted(repository.rules), sorted(load_inventory(source or "localhost,", types=types).hosts)
+    except (RemedyError, OSError):
+        # A message in the middle of a half-typed line would only be in the way.
+        return [], []
