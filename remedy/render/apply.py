@@ -8,7 +8,8 @@ from rich.text import Text
 
 from remedy.canonical import plain
 from remedy.model import OutcomeClass, key_text
-from remedy.plan import Plan, incident_text, plan_document
+from remedy.plan import Plan, incident_text
+from remedy.plan_document import plan_document
 from remedy.render.scan import coverage_json
 from remedy.render.tables import line, styled, table
 from remedy.render.words import merged, names_text

@@ -28,7 +28,7 @@ from remedy.model import (
     value_text,
 )
 from remedy.outcomes import Ended, FreshRow, is_proved, outcome_of_fix, outcome_of_verification
-from remedy.plan import exemption_of
+from remedy.planning import exemption_of
 from remedy.port import FixJob, FixResult, Permit, Session
 from remedy.run.collect import Runners, collect_jobs, read_session, target_of
 from remedy.run.evidence import Evidence

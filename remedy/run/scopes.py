@@ -3,13 +3,13 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from remedy.errors import NothingNamed, UsageError
+from remedy.errors import NothingNamed, Place, Problem, RemedyError, UsageError
 from remedy.load.inventory.hosts import Inventory
 from remedy.load.inventory.patterns import select
 from remedy.model import Rule, Scope
 from remedy.text import nearest
 
-__all__ = ["Selection", "choose_rules", "choose_scopes"]
+__all__ = ["Selection", "choose_rules", "choose_scopes", "pattern_problems"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +83,8 @@ def choose_scopes(
     for rule in rules:
         names = [name for name in select(rule.hosts, inventory, what=f"{rule.hosts_place}: hosts") if name in limited]
         exempt = tuple(
-            frozenset(select(exemption.hosts, inventory, what=f"{rule.place}: exempt")) for exemption in rule.exempt
+            frozenset(select(exemption.hosts, inventory, what=f"{place}: {part}"))
+            for exemption, (place, part, _) in zip(rule.exempt, _patterns(rule)[1:], strict=True)
         )
         if names:
             hosts = tuple(inventory.hosts[name] for name in names)
@@ -92,6 +93,28 @@ def choose_scopes(
             empty.append(rule.name)
     named = _literal_names(limit, inventory)
     return Selection(scopes=tuple(scopes), empty=tuple(empty), named=named)
+
+
+def pattern_problems(rule: Rule, inventory: Inventory) -> tuple[Problem, ...]:
+    """Return what is wrong with the host patterns of a rule in this inventory, each at its own place."""
+    problems: list[Problem] = []
+    for place, part, pattern in _patterns(rule):
+        try:
+            select(pattern, inventory, what=part)
+        except RemedyError as exc:
+            for line in str(exc).splitlines():
+                message, _, cure = line.partition("; ")
+                problems.append(Problem(place=place, message=message, cure=cure))
+    return tuple(problems)
+
+
+def _patterns(rule: Rule) -> list[tuple[Place, str, str]]:
+    """Return place, name and text of a rule's host patterns: its hosts, then those of each exemption."""
+    exempt = [
+        (each.hosts_place if each.hosts_place.file else rule.place, f"exempt[{index}].hosts", each.hosts)
+        for index, each in enumerate(rule.exempt)
+    ]
+    return [(rule.hosts_place, "hosts", rule.hosts), *exempt]
 
 
 def _literal_names(limit: str | None, inventory: Inventory) -> tuple[str, ...]:

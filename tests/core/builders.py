@@ -30,7 +30,8 @@ from remedy.model import (
     VerifyUntil,
 )
 from remedy.model import RowPromise as Promise
-from remedy.plan import NO_HISTORY, History, Plan, build_plan
+from remedy.plan import NO_HISTORY, History, Plan
+from remedy.planning import build_plan
 from remedy.port import Captured, CollectorEnding, CollectorOutput
 from remedy.readings import reading_of_output
 from remedy.verdicts import Judgement, by_host, judge, only_fresh

@@ -8,7 +8,9 @@ from typing import Any
 from remedy.canonical import canonical_json
 from remedy.gate import Attempt
 from remedy.model import Connection, Host, Outcome, Platform, Risk
-from remedy.plan import History, Plan, build_plan, plan_document
+from remedy.plan import History, Plan
+from remedy.plan_document import plan_document
+from remedy.planning import build_plan
 from remedy.verdicts import by_host, judge, only_fresh
 from tests.core.builders import BOOT, CERTIFICATE, DISK, NOW, SIGNALS, exemption, policy, reading, rule, scope, script
 

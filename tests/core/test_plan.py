@@ -32,7 +32,8 @@ from remedy.model import (
     ReadingStatus,
     Risk,
 )
-from remedy.plan import NO_HISTORY, PLAN_EXPIRES_S, History, Incident, Plan, incident_text, plan_document
+from remedy.plan import NO_HISTORY, PLAN_EXPIRES_S, History, Incident, Plan, incident_text
+from remedy.plan_document import plan_document
 from remedy.summary import pending_executions
 from tests.core.builders import (
     BOOT,

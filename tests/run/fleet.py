@@ -42,7 +42,8 @@ from remedy.model import (
     VerifyLater,
     VerifyUntil,
 )
-from remedy.plan import NO_HISTORY, History, Plan, build_plan
+from remedy.plan import NO_HISTORY, History, Plan
+from remedy.planning import build_plan
 from remedy.port import (
     Captured,
     Collected,

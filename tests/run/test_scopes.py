@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from remedy.errors import NothingNamed, UsageError
+from remedy.errors import NothingNamed, Place, Problem, UsageError
 from remedy.load.inventory.hosts import Inventory
 from remedy.model import Exemption, Host
-from remedy.run.scopes import choose_rules, choose_scopes
+from remedy.run.scopes import choose_rules, choose_scopes, pattern_problems
 from tests.run.fleet import rule
 
 NAMES = ("db-1", "db-2", "web-1", "web-2")
@@ -160,5 +160,43 @@ def test_exemption_that_names_nothing_is_an_error():
     """A mistyped exemption would let a fix loose on the host it was meant to spare."""
     exempt = (Exemption(hosts="wbe-1", where=None, reason="because", until=None),)
 
-    with pytest.raises(NothingNamed, match="exempt: no host or group is named 'wbe-1'"):
+    with pytest.raises(NothingNamed, match=r"exempt\[0\].hosts: no host or group is named 'wbe-1'"):
+        choose_scopes([replace(rule(), exempt=exempt)], INVENTORY, limit=None)
+
+
+def test_pattern_problems_have_each_pattern_at_its_own_place():
+    """What a rule's hosts and its exemptions name wrongly is told once, where it stands, with the nearest names."""
+    there = Place(file="rule.yaml", line=17, column=12)
+    exempt = (
+        Exemption(hosts="web", where=None, reason="because", until=None),
+        Exemption(hosts="wbe-1,xyz", where=None, reason="because", until=None, hosts_place=there),
+    )
+    wrong = replace(rule(), hosts="webb", hosts_place=Place(file="rule.yaml", line=7, column=8), exempt=exempt)
+
+    assert pattern_problems(wrong, INVENTORY) == (
+        Problem(
+            place=Place(file="rule.yaml", line=7, column=8),
+            message="hosts: no host or group is named 'webb'",
+            cure="did you mean web or web-2 or web-1?",
+        ),
+        Problem(
+            place=there,
+            message="exempt[1].hosts: no host or group is named 'wbe-1'",
+            cure="did you mean web-1 or db-1 or web-2?",
+        ),
+        Problem(
+            place=there,
+            message="exempt[1].hosts: no host or group is named 'xyz'",
+            cure="`remedy inventory` lists what there is",
+        ),
+    )
+    assert pattern_problems(replace(wrong, hosts="web", exempt=()), INVENTORY) == ()
+
+
+def test_exemption_is_refused_at_its_own_place():
+    """A run that would start with a mistyped exemption names the exemption's own line."""
+    there = Place(file="rule.yaml", line=17, column=12)
+    exempt = (Exemption(hosts="wbe-1", where=None, reason="because", until=None, hosts_place=there),)
+
+    with pytest.raises(NothingNamed, match=r"^rule.yaml:17:12: exempt\[0\].hosts: no host"):
         choose_scopes([replace(rule(), exempt=exempt)], INVENTORY, limit=None)

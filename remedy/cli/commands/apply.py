@@ -21,7 +21,8 @@ from remedy.cli.watching import Watching
 from remedy.errors import UsageError
 from remedy.limits import Limit
 from remedy.model import Finding, Reading, ReadingStatus
-from remedy.plan import NO_HISTORY, History, Plan, build_plan
+from remedy.plan import NO_HISTORY, History, Plan
+from remedy.planning import build_plan
 from remedy.readings import ReadingsFile, parse_readings, time_text
 from remedy.render.apply import apply_json, summary_text
 from remedy.render.plan import plan_text

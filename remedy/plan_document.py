@@ -1,0 +1,119 @@
+"""The plan as JSON values: what its digest is taken over, what reviewers and programs read."""
+
+from typing import Any
+
+from remedy.canonical import plain
+from remedy.model import (
+    Host,
+    Row,
+    VerifyLater,
+    VerifyUntil,
+)
+from remedy.plan import HeldFinding, Plan, RulePlan
+from remedy.readings import time_text
+
+__all__ = ["digested", "plan_document"]
+
+
+def plan_document(plan: Plan) -> dict[str, Any]:
+    """Return the plan as JSON values; `digest` and the ids of executions are derived from the rest."""
+    document = digested(plan)
+    document["digest"] = plan.digest
+    document["expires_at"] = time_text(plan.expires_at)
+    for rule_plan, described in zip(plan.rules, document["rules"], strict=True):
+        for execution, item in zip(rule_plan.executions, described["executions"], strict=True):
+            item["id"] = execution.id
+    return document
+
+
+def digested(plan: Plan) -> dict[str, Any]:
+    """Return what the plan's digest is taken over: all but the digest and what is derived from it."""
+    return {
+        "plan": 1,
+        "created_at": time_text(plan.created_at),
+        "rules": [_describe_rule(rule_plan) for rule_plan in plan.rules],
+        "held": [_describe_held(item) for item in plan.held],
+        "hosts": {name: _describe_host(host, plan.endpoints.get(name, "")) for name, host in plan.hosts.items()},
+        "busy": dict(plan.busy),
+    }
+
+
+def _describe_host(host: Host, endpoint: str) -> dict[str, Any]:
+    connection = host.connection
+    return {
+        "platform": host.platform.value,
+        "transport": host.transport.value,
+        "endpoint": endpoint,
+        "address": connection.address,
+        "port": connection.port,
+        "user": connection.user,
+        "identity_file": connection.identity_file,
+        "password": connection.password,
+        "known_hosts": connection.known_hosts,
+    }
+
+
+def _describe_row(row: Row) -> dict[str, Any]:
+    return {name: plain(value) for name, value in sorted(row.items())}
+
+
+def _describe_rule(rule_plan: RulePlan) -> dict[str, Any]:
+    spec = rule_plan.spec
+    waves = rule_plan.wave_numbers()
+    return {
+        "rule": rule_plan.rule.name,
+        "digest": rule_plan.rule.digest,
+        "mode": rule_plan.rule.mode.value,
+        "risk": rule_plan.rule.risk.value,
+        "selected": rule_plan.selected,
+        "judged": rule_plan.judged,
+        "matched": rule_plan.matched,
+        "fuse": rule_plan.fuse,
+        "limits": {
+            "matched": rule_plan.matched_max,
+            "max_bad": spec.max_bad,
+            "max_unreachable": spec.max_unreachable,
+            "concurrency": spec.concurrency,
+            "soak_s": spec.soak_s,
+            "worst_case": rule_plan.worst_case,
+            "cooldown_s": rule_plan.rule.limits.cooldown_s,
+            "attempts": rule_plan.rule.limits.attempts,
+            "attempts_within_s": rule_plan.rule.limits.attempts_within_s,
+        },
+        "verify": _describe_verify(rule_plan.rule.verify),
+        "waves": [list(wave) for wave in rule_plan.waves],
+        "executions": [
+            {
+                "host": execution.host,
+                "key": {name: plain(value) for name, value in execution.key},
+                "row": _describe_row(execution.row),
+                "params": {name: plain(value) for name, value in sorted(execution.params.items())},
+                "script": execution.script,
+                "script_sha256": execution.script_sha256,
+                "timeout_s": execution.timeout_s,
+                "become": "root" if execution.become_root else None,
+                "wave": waves[execution.host],
+            }
+            for execution in rule_plan.executions
+        ],
+    }
+
+
+def _describe_verify(verify: VerifyLater | VerifyUntil) -> dict[str, Any] | str:
+    if isinstance(verify, VerifyLater):
+        return "later"
+    return {"until": verify.until.text, "settle_s": verify.settle_s, "within_s": verify.within_s}
+
+
+def _describe_held(item: HeldFinding) -> dict[str, Any]:
+    held = item.held
+    return {
+        "rule": item.finding.rule,
+        "host": item.finding.host,
+        "key": {name: plain(value) for name, value in item.finding.key},
+        "row": _describe_row(item.finding.row),
+        "hold": held.hold.value,
+        "reason": held.reason,
+        "until": time_text(held.until) if held.until else None,
+        "lifted_by": held.lifted_by,
+    }

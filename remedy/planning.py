@@ -1,0 +1,253 @@
+"""
+Planning: judgements and history become the plan.
+
+Pure: the same rules, readings, history and time give the same bytes, whatever
+the order of input, the locale, the time zone or the hash seed.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from datetime import UTC, date, datetime, time, timedelta
+
+from remedy.canonical import canonical_json, digest_fields, digest_text, plain
+from remedy.gate import Held, fuse_blown, incident_hold
+from remedy.model import (
+    KEY_ROWS_MAX,
+    Execution,
+    Finding,
+    Hold,
+    Host,
+    Key,
+    Mode,
+    Row,
+    Rule,
+    Scope,
+    Script,
+    Verdict,
+)
+from remedy.plan import HeldFinding, History, Plan, RulePlan
+from remedy.plan_document import digested
+from remedy.verdicts import Judgement, ReadingsByHost, other_rows
+from remedy.waves import RolloutSpec, planned_waves, rollout_order
+
+__all__ = ["build_plan", "exemption_of"]
+
+
+def build_plan(
+    scopes: Iterable[Scope],
+    judgements: Iterable[Judgement],
+    readings: ReadingsByHost,
+    *,
+    history: History,
+    endpoints: Mapping[str, str],
+    accept_matched: int | None,
+    created_at: datetime,
+) -> Plan:
+    """
+    Return the plan for these judgements.
+
+    `endpoints` says where each collected host's connection led (nothing under
+    `--readings`); `accept_matched` lets the fuse through up to that many hosts.
+    """
+    by_rule: dict[str, list[Judgement]] = {}
+    for judgement in judgements:
+        by_rule.setdefault(judgement.rule, []).append(judgement)
+    held: list[HeldFinding] = []
+    rule_plans: list[RulePlan] = []
+    hosts: dict[str, Host] = {}
+    for scope in sorted(scopes, key=lambda scope: (scope.rule.risk.rank, scope.rule.name)):
+        judged = sorted(by_rule.get(scope.rule.name, []), key=lambda judgement: judgement.host)
+        rule_held, free = _sort_findings(scope, judged, readings, history=history, now=created_at)
+        held.extend(rule_held)
+        rule_plans.append(_rule_plan(scope, judged, rule_held, free, history=history, accepted=accept_matched))
+        planned = {finding.host for finding in free}
+        hosts.update({host.name: host for host in scope.hosts if host.name in planned})
+    plan = Plan(
+        created_at=created_at,
+        digest="",
+        rules=tuple(rule_plans),
+        held=tuple(held),
+        hosts=dict(sorted(hosts.items())),
+        endpoints={name: endpoints[name] for name in sorted(hosts) if name in endpoints},
+        busy={name: history.busy[name] for name in sorted(hosts) if name in history.busy},
+    )
+    return _with_ids(plan, digest_text(canonical_json(digested(plan))))
+
+
+def _with_ids(plan: Plan, digest: str) -> Plan:
+    return replace(
+        plan,
+        digest=digest,
+        rules=tuple(
+            replace(
+                rule_plan,
+                executions=tuple(
+                    replace(execution, id=_execution_id(digest, execution)) for execution in rule_plan.executions
+                ),
+            )
+            for rule_plan in plan.rules
+        ),
+    )
+
+
+def _execution_id(plan_digest: str, execution: Execution) -> str:
+    key = canonical_json({name: plain(value) for name, value in execution.key})
+    return digest_fields((plan_digest, execution.rule, execution.host, key))[:16]
+
+
+def exemption_of(scope: Scope, host: Host, row: Row, others: Mapping[str, Row | None], *, now: datetime) -> Held | None:
+    """Return the exemption that covers this row of this host now; an unknown `where` exempts."""
+    params = scope.rule.params_for(host)
+    now = now.astimezone(UTC)
+    for exemption, names in zip(scope.rule.exempt, scope.exempt_names, strict=True):
+        if host.name not in names or exemption.expired(now):
+            continue
+        if exemption.where is not None and exemption.where.bind(params)(row, others) is False:
+            continue
+        lifted_by = "editing the rule's `exempt`"
+        return Held(hold=Hold.EXEMPT, reason=exemption.reason, until=_end_of_day(exemption.until), lifted_by=lifted_by)
+    return None
+
+
+def _end_of_day(last: date | None) -> datetime | None:
+    """Return when a last day is over (UTC); the calendar's last day has no end that could be written."""
+    if last is None or last == date.max:
+        return None
+    return datetime.combine(last + timedelta(days=1), time.min, UTC)
+
+
+def _sort_findings(
+    scope: Scope, judged: Iterable[Judgement], readings: ReadingsByHost, *, history: History, now: datetime
+) -> tuple[list[HeldFinding], list[Finding]]:
+    """Return the findings that are held, and those that are free to run."""
+    hosts = {host.name: host for host in scope.hosts}
+    held: list[HeldFinding] = []
+    free: list[Finding] = []
+    for judgement in judged:
+        host = hosts[judgement.host]
+        rows = len(judgement.findings)
+        for finding in sorted(judgement.findings, key=lambda finding: _key_order(finding.key)):
+            hold = _exempt(scope, host, finding, readings, now=now) or _hold(
+                scope.rule, host, finding, rows=rows, history=history, now=now
+            )
+            if hold is None:
+                free.append(finding)
+            else:
+                held.append(HeldFinding(finding=finding, held=hold))
+    return held, free
+
+
+def _exempt(scope: Scope, host: Host, finding: Finding, readings: ReadingsByHost, *, now: datetime) -> Held | None:
+    if not scope.rule.exempt:
+        return None
+    names = {name for exemption in scope.rule.exempt if exemption.where for name in exemption.where.other_signals}
+    others = other_rows(tuple(sorted(names)), readings.get(host.name, {}))
+    return exemption_of(scope, host, finding.row, others, now=now)
+
+
+def _key_order(key: Key) -> tuple[tuple[bool, float, str], ...]:
+    """Return what sorts keys: numbers by size, texts by code point, whatever their types."""
+    return tuple(
+        (isinstance(value, str), 0.0 if value is None or isinstance(value, str) else float(value), str(value))
+        for _, value in key
+    )
+
+
+def _hold(rule: Rule, host: Host, finding: Finding, *, rows: int, history: History, now: datetime) -> Held | None:
+    if rows > KEY_ROWS_MAX:
+        reason = f"{rows} rows match, more than {KEY_ROWS_MAX}: rather a broken sensor"
+        return Held(hold=Hold.TOO_MANY_ROWS, reason=reason, lifted_by="mending the collector or the rule")
+    if rule.mode is Mode.OBSERVE:
+        cure = f"`mode: fix` in {rule.place.file}"
+        return Held(hold=Hold.OBSERVE_ONLY, reason="the rule only observes", lifted_by=cure)
+    script = rule.fix.get(host.platform)
+    if script is None:
+        reason = f"the rule has no fix for {host.platform.value}"
+        return Held(hold=Hold.NO_FIX_FOR_PLATFORM, reason=reason, lifted_by=f"a fix in {rule.place.file}")
+    if rule.name in history.breakers:
+        cure = f"remedy release {rule.name} --reason TEXT"
+        return Held(hold=Hold.PAUSED, reason=history.breakers[rule.name], lifted_by=cure, after_bad=True)
+    if host.name in history.busy:
+        return None
+    attempts = history.attempts.get((rule.name, host.name, finding.key), ())
+    return incident_hold(rule.limits, attempts, rule=rule.name, host=host.name, script_sha256=script.sha256, now=now)
+
+
+def _rule_plan(
+    scope: Scope,
+    judged: list[Judgement],
+    held: Iterable[HeldFinding],
+    free: list[Finding],
+    *,
+    history: History,
+    accepted: int | None,
+) -> RulePlan:
+    rule = scope.rule
+    known = [judgement for judgement in judged if judgement.verdict in (Verdict.MATCH, Verdict.HEALTHY)]
+    exempt = {(item.finding.host, item.finding.key) for item in held if item.held.hold is Hold.EXEMPT}
+    matched = {
+        finding.host
+        for judgement in judged
+        for finding in judgement.findings
+        if (finding.host, finding.key) not in exempt
+    }
+    spec = _spec(scope, {finding.host for finding in free}, last_bad=history.last_bad.get(rule.name, frozenset()))
+    waves = planned_waves(spec)
+    position = {host: number for number, host in enumerate(host for wave in waves for host in wave)}
+    ordered = sorted(free, key=lambda finding: (position[finding.host], _key_order(finding.key)))
+    hosts = {host.name: host for host in scope.hosts}
+    return RulePlan(
+        rule=rule,
+        selected=len(scope.hosts),
+        judged=len(known),
+        matched=len(matched),
+        matched_max=rule.limits.matched.resolve(len(known)),
+        fuse=_fuse(rule, matched=len(matched), judged=len(known), accepted=accepted),
+        spec=spec,
+        waves=waves,
+        executions=tuple(_execution(rule, hosts[finding.host], finding) for finding in ordered),
+    )
+
+
+def _fuse(rule: Rule, *, matched: int, judged: int, accepted: int | None) -> str:
+    if rule.mode is not Mode.FIX:
+        return ""
+    limit = rule.limits.matched
+    if not fuse_blown(matched=matched, judged=judged, limit=limit, accepted=accepted):
+        return ""
+    return (
+        f"{matched} of {judged} judged hosts match, more than matched {limit} = {limit.resolve(judged)}; "
+        f"look at the signal first, then: -r {rule.name} --accept-matched {matched}"
+    )
+
+
+def _spec(scope: Scope, planned: set[str], *, last_bad: frozenset[str]) -> RolloutSpec:
+    rollout = scope.rule.rollout
+    order = rollout_order(scope.rule.name, planned, rollout.seed)
+    order = (*(host for host in order if host not in last_bad), *(host for host in order if host in last_bad))
+    return RolloutSpec(
+        rule=scope.rule.name,
+        order=order,
+        platforms={host.name: host.platform.value for host in scope.hosts if host.name in planned},
+        shares=rollout.waves,
+        soak_s=rollout.soak_s,
+        concurrency=rollout.concurrency,
+        max_bad=rollout.max_bad.resolve(len(order)),
+        max_unreachable=rollout.max_unreachable.resolve(len(order)),
+    )
+
+
+def _execution(rule: Rule, host: Host, finding: Finding) -> Execution:
+    script: Script = rule.fix[host.platform]
+    return Execution(
+        id="",
+        rule=rule.name,
+        host=host.name,
+        key=finding.key,
+        row=finding.row,
+        params=rule.params_for(host),
+        script=script.path,
+        script_sha256=script.sha256,
+        timeout_s=script.timeout_s,
+        become_root=script.become_root,
+    )
