@@ -66,6 +66,7 @@ class AuditLog:
             raise StateError(f"'{run_id}' is no run id")
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
         try:
+            _create_heads(directory)
             newest = _newest_head(directory)
             descriptor = os.open(path, flags, _FILE_MODE)
             try:
@@ -166,6 +167,14 @@ class AuditLog:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _create_heads(directory: Path) -> None:
+    """Make the file of the heads before the first file of a run, so that a missing one was taken away."""
+    if any(directory.glob("*.jsonl")):
+        return
+    flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+    os.close(os.open(directory / HEADS_NAME, flags, _FILE_MODE))
 
 
 def _newest_head(directory: Path) -> Head | None:

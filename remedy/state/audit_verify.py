@@ -3,17 +3,20 @@ The check of the audit log: every file's chain and form, and every recorded head
 
 What it finds: any change, deletion, insertion or exchange of records before a
 recorded head, a cut file or a missing one whose head is recorded, records added
-after the head, and a file that follows a head nobody recorded.
+after the head, a file that follows a head nobody recorded, no recorded heads
+beside files of runs that ended, and a run that the ledger knows and that has no
+file, or an empty one.
 
 What it cannot find, because the whole log is in its writer's power: a file of a
 run that never recorded its head (it died, or runs), cut at a record's end; the
-newest heads removed together with the files that follow them; the whole log
-written anew. Only a head noted elsewhere can show these.
+newest heads removed together with the files that follow them, where the ledger
+does not know these runs; the whole log written anew. Only a head noted elsewhere
+can show these.
 """
 
 import fcntl
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -35,6 +38,7 @@ from remedy.text import untrusted
 __all__ = ["AuditFile", "AuditFinding", "AuditReport", "AuditStatus", "check_log", "verify"]
 
 _FINDINGS_PER_FILE_MAX = 20
+_MISSING_SHOWN_MAX = 20
 _KEYS = {"data", "prev", "run", "seq", "ts", "type", "v"}
 _TYPES = frozenset(str(kind) for kind in AuditType)
 _VERSION = 1
@@ -77,6 +81,7 @@ class AuditFile:
     One run's file: its status, its complete records, the hash of the last, the head it follows, a torn tail.
 
     Two files that follow one head are of runs that went on side by side.
+    `says_ended` is whether the last complete record is `run.ended`, whatever the heads say.
     """
 
     run_id: str
@@ -85,6 +90,7 @@ class AuditFile:
     head: str = ""
     after: Head | None = None
     torn_bytes: int = 0
+    says_ended: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,8 +111,13 @@ class AuditReport:
         return not self.findings
 
 
-def verify(directory: Path) -> AuditReport:
-    """Check every file of the audit log in a directory; no directory is an empty log."""
+def verify(directory: Path, known_runs: Collection[str] = ()) -> AuditReport:
+    """
+    Check every file of the audit log in a directory; no directory is an empty log.
+
+    `known_runs` are the runs that the ledger knows, read before this is called: a
+    run has its file, with a record in it, before the ledger knows it.
+    """
     findings: list[AuditFinding] = []
     placed, bad, torn = parse_heads(_read_heads(directory, findings))
     findings += [AuditFinding(file=HEADS_NAME, line=number, message=message) for number, message in bad]
@@ -115,18 +126,52 @@ def verify(directory: Path) -> AuditReport:
         file, found = _check_path(path, [head for _number, head in placed if head.run == path.stem])
         files.append(file)
         findings += found
-    # Read again: a run that began meanwhile may follow one that ended meanwhile.
-    known = {head for _number, head in parse_heads(_read_heads(directory, []))[0]}
-    for file in files:
-        if file.after is not None and file.after not in known:
-            message = f"it follows record {file.after.seq} of run {untrusted(file.after.run)}, a head nobody recorded"
-            findings.append(AuditFinding(file=f"{file.run_id}.jsonl", line=1, message=message))
+    findings += _check_followed(directory, files)
     there = {file.run_id for file in files}
     for number, head in placed:
         if head.run not in there:
             message = f"the file {untrusted(head.run)}.jsonl is missing; its {head.seq} records are recorded here"
             findings.append(AuditFinding(file=HEADS_NAME, line=number, message=message))
+    findings += _check_known(files, set(known_runs) - {head.run for _number, head in placed})
     return AuditReport(files=tuple(files), findings=tuple(findings), torn_heads_bytes=len(torn))
+
+
+def _check_followed(directory: Path, files: Sequence[AuditFile]) -> list[AuditFinding]:
+    """Return what is wrong between the files and the heads that they follow: one finding when all heads are gone."""
+    # Read again: a run that began meanwhile may follow one that ended meanwhile.
+    unreadable: list[AuditFinding] = []
+    raw = _read_heads(directory, unreadable)
+    if not raw and not unreadable:
+        # It is there, and empty, before the first file is: also when the first run dies before its head is recorded.
+        gone = "empty" if (directory / HEADS_NAME).exists() else "missing"
+        if not any(file.after or (file.says_ended and gone == "missing") for file in files):
+            return []
+        message = f"audit/{HEADS_NAME} is {gone}, so a cut or removed file may go unseen; restore it from a backup"
+        return [AuditFinding(file=HEADS_NAME, line=0, message=message)]
+    known = {head for _number, head in parse_heads(raw)[0]}
+    findings = []
+    for file in files:
+        if file.after is not None and file.after not in known:
+            message = f"it follows record {file.after.seq} of run {untrusted(file.after.run)}, a head nobody recorded"
+            findings.append(AuditFinding(file=f"{file.run_id}.jsonl", line=1, message=message))
+    return findings
+
+
+def _check_known(files: Sequence[AuditFile], known_runs: Collection[str]) -> list[AuditFinding]:
+    """Return a finding for each run that the ledger knows and that left no record, up to a limit."""
+    states = {file.run_id: file for file in files}
+    findings = []
+    for run_id in sorted(known_runs):
+        file = states.get(run_id)
+        if file is None or (file.records == 0 and file.status is not AuditStatus.UNREADABLE):
+            what = "missing" if file is None else "empty"
+            message = f"the file is {what}, though the ledger knows this run; restore it from a backup"
+            findings.append(AuditFinding(file=f"{untrusted(run_id)}.jsonl", line=0, message=message))
+    left_out = len(findings) - _MISSING_SHOWN_MAX
+    if left_out <= 0:
+        return findings
+    more = AuditFinding(file="audit", line=0, message=f"the files of {left_out} runs more are missing or empty")
+    return [*findings[:_MISSING_SHOWN_MAX], more]
 
 
 def _read_heads(directory: Path, findings: list[AuditFinding]) -> bytes:
@@ -194,9 +239,18 @@ def check_log(
         head=hashes[-1] if hashes else "",
         after=after,
         torn_bytes=len(tail),
+        says_ended=_says_ended(lines),
     )
     name = f"{run_id}.jsonl"
     return file, _capped([AuditFinding(file=name, line=line, message=message) for line, message in problems])
+
+
+def _says_ended(lines: Sequence[bytes]) -> bool:
+    """Say whether the last complete record is `run.ended`."""
+    try:
+        return bool(lines) and parse_object(lines[-1]).get("type") == AuditType.RUN_ENDED
+    except ValueError:
+        return False  # A finding of its own.
 
 
 def _capped(found: list[AuditFinding]) -> tuple[AuditFinding, ...]:

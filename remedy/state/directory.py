@@ -6,6 +6,7 @@ state home. One that exists and cannot be used is an error, never the next in li
 """
 
 import os
+import shlex
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -115,10 +116,12 @@ class StateDirectory:
         Create what is missing, readable by its owner only, and see that all of it can be written.
 
         Raises:
-            StateError: it cannot be created or written; the message has the cure.
+            StateError: it cannot be created or written, or somebody else could change
+                what is in it; the message has the cure.
         """
         for folder in (self.path, self.audit, self.locks, self.log, self.runs):
             self._create(folder)
+            self._check_private(folder)
             if not os.access(folder, os.R_OK | os.W_OK | os.X_OK, effective_ids=True):
                 raise self._unusable(folder, "it exists and cannot be written")
 
@@ -130,6 +133,30 @@ class StateDirectory:
             raise self._unusable(folder, "it exists and is no directory") from exc
         except OSError as exc:
             raise self._unusable(folder, f"it cannot be created: {exc.strerror}") from exc
+
+    def _check_private(self, folder: Path) -> None:
+        """
+        See that only its user and root can put files into a folder, or take them out.
+
+        A sticky bit does not help: anybody could still put files there first.
+        """
+        try:
+            found = folder.stat()
+        except OSError as exc:
+            raise self._unusable(folder, f"it cannot be looked at: {exc.strerror}") from exc
+        caller = os.geteuid()
+        shown = shlex.quote(str(folder))
+        if found.st_uid not in (0, caller):
+            raise StateError(
+                f"state directory {folder}: it belongs to user {found.st_uid}, who could change what remedy remembers; "
+                f"nothing was started; chown {caller} {shown}, or name another with --state DIR"
+            )
+        if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            raise StateError(
+                f"state directory {folder}: others than its user may write to it (mode "
+                f"{stat.S_IMODE(found.st_mode):04o}); nothing was started; chmod go-w {shown}, "
+                "or name another with --state DIR"
+            )
 
     def _unusable(self, folder: Path, why: str) -> StateError:
         cure = f"make {self.path} a directory of the user that runs remedy, or name another with --state DIR"

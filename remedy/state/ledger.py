@@ -33,6 +33,7 @@ from remedy.state.ledger_sql import (
     execution_of_row,
     has_intent,
     insert_intent,
+    last_outcome_of_row,
     open_intent_of_row,
     read_attempts,
     read_facts,
@@ -78,9 +79,10 @@ class Ledger:
         The caller removes the directory after `close`.
 
         Raises:
-            StateError: there is no ledger, or it cannot be read.
+            StateError: there is no ledger, or it cannot be read, or is damaged; the
+                message names the ledger, not the copy.
         """
-        return cls(open_ledger(copy_ledger(path, directory)), path)
+        return cls(open_ledger(copy_ledger(path, directory), named=path), path)
 
     def close(self) -> None:
         """End the connection; may be called twice."""
@@ -139,16 +141,22 @@ class Ledger:
         """Return the newest runs, the newest first."""
         with self._reading() as connection:
             rows = connection.execute(f"{RUNS} ORDER BY seq DESC LIMIT ?", (limit,)).fetchall()
-        return tuple(summary_of_row(row) for row in rows)
+            return tuple(summary_of_row(row) for row in rows)
+
+    def run_ids(self) -> frozenset[str]:
+        """Return the ids of all runs, however old; each has an audit file, with a record in it."""
+        with self._reading() as connection:
+            return frozenset(str(row[0]) for row in connection.execute("SELECT id FROM runs"))
 
     def run(self, run_id: str) -> RunRecord | None:
         """Return a run with every execution of its plan; None when there is no such run."""
         with self._reading() as connection:
             row = connection.execute(f"{RUNS} WHERE id = ?", (run_id,)).fetchone()
             executions = connection.execute(EXECUTIONS, (run_id,)).fetchall()
-        if row is None:
-            return None
-        return RunRecord(summary=summary_of_row(row), executions=tuple(execution_of_row(each) for each in executions))
+            if row is None:
+                return None
+            found = tuple(execution_of_row(each) for each in executions)
+            return RunRecord(summary=summary_of_row(row), executions=found)
 
     # Attempts
 
@@ -183,10 +191,7 @@ class Ledger:
         """
         with self._reading() as connection:
             rows = connection.execute(LAST_OUTCOMES, (rule,)).fetchall()
-        without = {False: Outcome.LOST, True: Outcome.UNVERIFIED}
-        return {
-            host: Outcome(outcome) if outcome else without[ending is not None] for host, ending, outcome, _seq in rows
-        }
+            return dict(last_outcome_of_row(row) for row in rows)
 
     # Admission
 
@@ -266,7 +271,7 @@ class Ledger:
         """Return the intents without an outcome, of living and of dead runs, oldest first."""
         with self._reading() as connection:
             rows = connection.execute(OPEN_INTENTS).fetchall()
-        return tuple(open_intent_of_row(row) for row in rows)
+            return tuple(open_intent_of_row(row) for row in rows)
 
     def close_open(self, execution_id: str, outcome: Outcome, at: datetime, reason: str) -> bool:
         """

@@ -11,13 +11,16 @@ import os
 import shutil
 import sqlite3
 import stat
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 from remedy.errors import StateError
+from remedy.state.disk import Disk, sync_directory
+from remedy.text import untrusted
 
-__all__ = ["APPLICATION_ID", "MIGRATIONS", "copy_ledger", "open_ledger", "sqlite_errors", "transaction"]
+__all__ = ["APPLICATION_ID", "MIGRATIONS", "OddRow", "copy_ledger", "open_ledger", "sqlite_errors", "transaction"]
 
 APPLICATION_ID = 0x72656D79
 """'remy', in the file's header, so that nobody takes another database for a ledger."""
@@ -25,6 +28,7 @@ APPLICATION_ID = 0x72656D79
 _BUSY_TIMEOUT_S = 10.0
 _COPIES_MAX = 20
 _FILE_MODE = 0o600
+_CURE = "restore it from a backup; the audit log tells what was done since"
 
 _V1 = (
     """
@@ -109,27 +113,39 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (_V1,)
 """Statements that lead from each version to the next; never changed after a release, only added to."""
 
 
+class OddRow(ValueError):
+    """A row that SQLite could read and that says nothing remedy knows: somebody edited it."""
+
+
 @contextmanager
 def sqlite_errors(path: Path) -> Iterator[None]:
     """
-    Translate what SQLite raises.
+    Translate what SQLite raises, and odd rows.
 
     Raises:
         StateError: with the ledger's path and what SQLite said.
     """
     try:
         yield
+    except OddRow as exc:
+        raise StateError(f"ledger {path} is damaged: {_plain(exc)}; {_CURE}") from exc
     except sqlite3.ProgrammingError:
         raise  # Ours: a closed ledger, a wrong number of values.
     except sqlite3.IntegrityError as exc:
-        raise StateError(f"ledger {path}: what was to be recorded contradicts what is there: {exc}") from exc
+        raise StateError(f"ledger {path}: what was to be recorded contradicts what is there: {_plain(exc)}") from exc
     except sqlite3.OperationalError as exc:
         if _code(exc) == sqlite3.SQLITE_BUSY:
             message = f"ledger {path}: another process has kept it busy for {_BUSY_TIMEOUT_S:g}s; try again"
             raise StateError(message) from exc
-        raise StateError(f"ledger {path} cannot be used: {exc}; check its directory's permissions and space") from exc
+        cure = "check its directory's permissions and space"
+        raise StateError(f"ledger {path} cannot be used: {_plain(exc)}; {cure}") from exc
     except sqlite3.DatabaseError as exc:
-        raise StateError(f"ledger {path} is damaged or no ledger: {exc}; restore it from a backup") from exc
+        raise StateError(f"ledger {path} is damaged or no ledger: {_plain(exc)}; {_CURE}") from exc
+
+
+def _plain(said: object) -> str:
+    """Return what SQLite says, or a row holds, in one harmless line; its check of a file writes several."""
+    return untrusted(" ".join(str(said).split()), characters_max=200)
 
 
 def _code(error: sqlite3.Error) -> int:
@@ -151,72 +167,129 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
         raise
 
 
-def open_ledger(path: Path, *, migrations: Sequence[Sequence[str]] = MIGRATIONS) -> sqlite3.Connection:
+def open_ledger(
+    path: Path, *, migrations: Sequence[Sequence[str]] = MIGRATIONS, named: Path | None = None
+) -> sqlite3.Connection:
     """
     Open the ledger, creating or migrating it; a journal that a crash left is rolled back.
 
+    Messages name `named`, when given: the ledger of which this file is a copy.
+
     Raises:
-        StateError: it cannot be read or written, is damaged, is no ledger, or was
-            written by a newer remedy. Never taken for an empty one.
+        StateError: it cannot be read or written, is empty or damaged, is no ledger,
+            or was written by a newer remedy. Never taken for a new one.
     """
-    _create_or_check(path)
-    with sqlite_errors(path):
-        connection = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
+    shown = named or path
+    if not _is_there(path, shown):
+        _create(path, migrations)
+    _check_file(path, shown)
+    if not os.access(path, os.R_OK | os.W_OK, effective_ids=True):
+        raise StateError(f"ledger {shown} cannot be opened: no permission to read and write it")
+    with sqlite_errors(shown):
+        connection = _connect(path)
         try:
-            _set_up(connection, path, migrations)
+            _check_content(connection, shown)
+            _set_up(connection)
+            _migrate(connection, shown, migrations)
         except BaseException:
             connection.close()
             raise
     return connection
 
 
-def _create_or_check(path: Path) -> None:
+def _connect(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
+
+
+def _is_there(path: Path, shown: Path) -> bool:
+    try:
+        path.lstat()
+    except FileNotFoundError:
+        return False
+    except OSError as exc:
+        raise StateError(f"ledger {shown} cannot be opened: {exc.strerror}") from exc
+    return True
+
+
+def _check_file(path: Path, shown: Path) -> None:
     """
-    Create the file, or see that it is one that can be written; never with a descriptor.
+    See that what is there is a file with something in it; never with a descriptor.
 
     Closing any descriptor of a file drops all POSIX locks of the process on it,
     also those of another connection that is inside a transaction.
     Source: https://www.sqlite.org/howtocorrupt.html, section 2.2
     """
+    found = path.lstat()
+    if not stat.S_ISREG(found.st_mode):
+        raise StateError(f"ledger {shown} cannot be opened: it is no file; {_CURE}")
+    if not found.st_size:
+        raise StateError(f"ledger {shown} is empty: it was cut off or replaced; {_CURE}")
+
+
+def _create(path: Path, migrations: Sequence[Sequence[str]]) -> None:
+    """
+    Create a ledger that has all its tables from the moment it has its name.
+
+    So an empty file of that name is never a ledger that is being made. The
+    connection is closed before the link: from then on others may hold locks on
+    the file, which closing would drop. Who comes second uses what is there.
+
+    Raises:
+        StateError: it cannot be created.
+    """
     try:
-        os.mknod(path, _FILE_MODE | stat.S_IFREG)
+        with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as aside:
+            made = Path(aside) / path.name
+            os.mknod(made, _FILE_MODE | stat.S_IFREG)
+            with sqlite_errors(path), closing(_connect(made)) as connection:
+                _set_up(connection)
+                with transaction(connection):
+                    _advance(connection, migrations, version=0)
+            os.link(made, path)
+        sync_directory(Disk(), path.parent)
     except FileExistsError:
-        if not stat.S_ISREG(path.lstat().st_mode):
-            raise StateError(f"ledger {path} cannot be opened: it is no file") from None
-        if not os.access(path, os.R_OK | os.W_OK, effective_ids=True):
-            raise StateError(f"ledger {path} cannot be opened: no permission to read and write it") from None
+        return
     except OSError as exc:
-        raise StateError(f"ledger {path} cannot be opened: {exc.strerror}") from exc
+        raise StateError(f"ledger {path} cannot be opened: it cannot be created: {exc.strerror}") from exc
 
 
-def _set_up(connection: sqlite3.Connection, path: Path, migrations: Sequence[Sequence[str]]) -> None:
+def _check_content(connection: sqlite3.Connection, shown: Path) -> None:
+    """See that it is a ledger, and whole; before anything is written to what may be somebody else's."""
+    if connection.execute("PRAGMA application_id").fetchone() != (APPLICATION_ID,):
+        raise StateError(f"{shown} is no ledger of remedy; name another state directory with --state DIR, or {_CURE}")
+    found = [str(row[0]) for row in connection.execute("PRAGMA quick_check(1)")]
+    if found != ["ok"]:
+        raise StateError(f"ledger {shown} is damaged: {_plain(found[0])}; {_CURE}")
+
+
+def _set_up(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA journal_mode = DELETE")
     connection.execute("PRAGMA synchronous = EXTRA")
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute("PRAGMA trusted_schema = OFF")
-    found = [str(row[0]) for row in connection.execute("PRAGMA quick_check(1)")]
-    if found != ["ok"]:
-        raise StateError(f"ledger {path} is damaged: {found[0]}; restore it from a backup")
-    if _version(connection, path) == len(migrations):
+
+
+def _migrate(connection: sqlite3.Connection, shown: Path, migrations: Sequence[Sequence[str]]) -> None:
+    if _version(connection) == len(migrations):
         return
     with transaction(connection):
         # Asked again inside: another process may have migrated it meanwhile.
-        version = _version(connection, path)
+        version = _version(connection)
         if version > len(migrations):
-            raise StateError(f"ledger {path} was written by a newer remedy (version {version}); use that one")
-        for statements in migrations[version:]:
-            for statement in statements:
-                connection.execute(statement)
-        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        connection.execute(f"PRAGMA user_version = {len(migrations)}")
+            raise StateError(f"ledger {shown} was written by a newer remedy (version {version}); use that one")
+        _advance(connection, migrations, version=version)
 
 
-def _version(connection: sqlite3.Connection, path: Path) -> int:
-    (application_id,) = connection.execute("PRAGMA application_id").fetchone()
-    (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+def _advance(connection: sqlite3.Connection, migrations: Sequence[Sequence[str]], *, version: int) -> None:
+    for statements in migrations[version:]:
+        for statement in statements:
+            connection.execute(statement)
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    connection.execute(f"PRAGMA user_version = {len(migrations)}")
+
+
+def _version(connection: sqlite3.Connection) -> int:
     (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if application_id != APPLICATION_ID and (application_id or tables or version):
-        raise StateError(f"{path} is no ledger of remedy; name another state directory with --state DIR")
     return int(version)
 
 
@@ -235,6 +308,7 @@ def copy_ledger(path: Path, directory: Path) -> Path:
     """
     target = directory / path.name
     try:
+        _check_file(path, path)
         for _ in range(_COPIES_MAX):
             if _copy_by_reading(path, target) or _copy_files(path, target):
                 return target

@@ -5,7 +5,9 @@ Nothing here commits or takes a lock: that is ledger.py's.
 """
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 
 from remedy.errors import StateError
@@ -13,6 +15,7 @@ from remedy.gate import Attempt, LedgerFacts, Request
 from remedy.model import Key, Outcome
 from remedy.port import FixEnding
 from remedy.state.ledger_rows import ExecutionRow, Intent, OpenIntent, RunRow, RunSummary
+from remedy.state.ledger_schema import OddRow
 from remedy.state.values import json_key, key_json, utc_text, utc_time
 
 __all__ = [
@@ -28,6 +31,7 @@ __all__ = [
     "execution_of_row",
     "has_intent",
     "insert_intent",
+    "last_outcome_of_row",
     "open_intent_of_row",
     "read_attempts",
     "read_facts",
@@ -164,54 +168,103 @@ def read_attempts(connection: sqlite3.Connection, rule: str, host: str, key: Key
     return tuple(attempt_of_row(row) for row in connection.execute(_ATTEMPTS, (rule, host, key_json(key))))
 
 
+# Every value of a row is read strictly: '' is an odd word, not an absent one.
+
+
+@contextmanager
+def _row_of(what: str) -> Iterator[None]:
+    """
+    Translate what a value of a row raises that remedy did not write.
+
+    Raises:
+        OddRow: it names the row and what is odd.
+    """
+    try:
+        yield
+    except (ValueError, TypeError, AttributeError, RecursionError) as exc:
+        raise OddRow(f"{what} has a value that remedy does not write: {exc}") from exc
+
+
+def _time(text: str) -> datetime:
+    at = utc_time(text)
+    if at.tzinfo is None:
+        raise ValueError(f"the time {text} has no zone")
+    return at
+
+
+def _outcome(word: str | None) -> Outcome | None:
+    return None if word is None else Outcome(word)
+
+
+def _ending(word: str | None) -> FixEnding | None:
+    return None if word is None else FixEnding(word)
+
+
 def attempt_of_row(row: Sequence[Any]) -> Attempt:
-    """Return an attempt; a row of ATTEMPTS_OF without its number."""
+    """
+    Return an attempt; a row of ATTEMPTS_OF without its number.
+
+    Raises:
+        OddRow: a value in it is none that remedy writes; and so in all that follow.
+    """
     execution_id, run_id, at, script_sha256, outcome = row
-    return Attempt(
-        execution_id=execution_id,
-        run_id=run_id,
-        at=utc_time(at),
-        script_sha256=script_sha256,
-        outcome=Outcome(outcome) if outcome else None,
-    )
+    with _row_of(f"execution {execution_id}"):
+        return Attempt(
+            execution_id=execution_id,
+            run_id=run_id,
+            at=_time(at),
+            script_sha256=script_sha256,
+            outcome=_outcome(outcome),
+        )
+
+
+def last_outcome_of_row(row: Sequence[Any]) -> tuple[str, Outcome]:
+    """Return a host and how its last attempt ended; a row of LAST_OUTCOMES."""
+    host, ending, outcome, _seq = row
+    with _row_of(f"the last attempt on {host}"):
+        without = Outcome.LOST if _ending(ending) is None else Outcome.UNVERIFIED
+        return str(host), _outcome(outcome) or without
 
 
 def open_intent_of_row(row: Sequence[Any]) -> OpenIntent:
     """Return an open intent; a row of OPEN_INTENTS."""
     execution_id, run_id, rule, host, key, script_sha256, at, deadline_s, boot_id, ending = row
-    intent = Intent(
-        execution_id=execution_id,
-        run_id=run_id,
-        rule=rule,
-        host=host,
-        key=json_key(key),
-        script_sha256=script_sha256,
-        at=utc_time(at),
-        deadline_s=deadline_s,
-        boot_id=boot_id,
-    )
-    return OpenIntent(intent=intent, ending=FixEnding(ending) if ending else None)
+    with _row_of(f"execution {execution_id}"):
+        intent = Intent(
+            execution_id=execution_id,
+            run_id=run_id,
+            rule=rule,
+            host=host,
+            key=json_key(key),
+            script_sha256=script_sha256,
+            at=_time(at),
+            deadline_s=deadline_s,
+            boot_id=boot_id,
+        )
+        return OpenIntent(intent=intent, ending=_ending(ending))
 
 
 def summary_of_row(row: Sequence[Any]) -> RunSummary:
     """Return a run; a row of RUNS."""
     run_id, started_at, actor, command, plan_digest, ended_at, exit_code = row
-    run = RunRow(id=run_id, started_at=utc_time(started_at), actor=actor, command=command, plan_digest=plan_digest)
-    return RunSummary(run=run, ended_at=utc_time(ended_at) if ended_at else None, exit_code=exit_code)
+    with _row_of(f"run {run_id}"):
+        run = RunRow(id=run_id, started_at=_time(started_at), actor=actor, command=command, plan_digest=plan_digest)
+        return RunSummary(run=run, ended_at=None if ended_at is None else _time(ended_at), exit_code=exit_code)
 
 
 def execution_of_row(row: Sequence[Any]) -> ExecutionRow:
     """Return an execution of a run; a row of EXECUTIONS."""
     execution_id, rule, host, key, at, ending, exit_code, outcome_at, outcome, reason = row
-    return ExecutionRow(
-        execution_id=execution_id,
-        rule=rule,
-        host=host,
-        key=json_key(key),
-        started_at=utc_time(at) if at else None,
-        ending=FixEnding(ending) if ending else None,
-        exit_code=exit_code,
-        outcome_at=utc_time(outcome_at) if outcome_at else None,
-        outcome=Outcome(outcome) if outcome else None,
-        reason=reason or "",
-    )
+    with _row_of(f"execution {execution_id}"):
+        return ExecutionRow(
+            execution_id=execution_id,
+            rule=rule,
+            host=host,
+            key=json_key(key),
+            started_at=None if at is None else _time(at),
+            ending=_ending(ending),
+            exit_code=exit_code,
+            outcome_at=None if outcome_at is None else _time(outcome_at),
+            outcome=_outcome(outcome),
+            reason=reason or "",
+        )

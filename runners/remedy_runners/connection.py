@@ -52,7 +52,8 @@ def translate(exc: Exception, where: str) -> RemedyError:
 
     Only right while nothing was started: later the answer is `LinkLost`.
     """
-    said = untrusted(str(exc), characters_max=200)
+    strerror = exc.strerror if isinstance(exc, OSError) else None
+    said = untrusted(strerror or str(exc), characters_max=200)
     match exc:
         case RemedyError():
             return exc
@@ -63,7 +64,7 @@ def translate(exc: Exception, where: str) -> RemedyError:
         case paramiko.PasswordRequiredException():
             return Refused(f"{where}: the private key is encrypted; add it to an agent with ssh-add")
         case paramiko.AuthenticationException():
-            return Refused(f"{where}: not let in: {said}")
+            return Refused(f"{where}: the login failed: {said}")
         case paramiko.ConfigParseError() | paramiko.CouldNotCanonicalize() | paramiko.ProxyCommandFailure():
             return Refused(f"{where}: ssh_config: {said}")
         case paramiko.ChannelException():
@@ -167,7 +168,7 @@ def _host_key_order(known: Sequence[HostKey]) -> tuple[str, ...]:
 
 
 class Connection:
-    """An SSH connection under way; `where` names host, address and port in every message."""
+    """An SSH connection under way; `where` names user, address and port in every message."""
 
     def __init__(self, sock: socket.socket, *, where: str, host_keys: Sequence[HostKey]) -> None:
         self._where = where
@@ -184,9 +185,9 @@ class Connection:
             raise ValueError("the handshake comes first")
         return self._transport
 
-    def handshake(self, *, name: str, key_files: str) -> None:
+    def handshake(self, *, key_files: str, forget: str) -> None:
         """
-        Exchange keys and check the host's.
+        Exchange keys and check the host's; `forget` is the command that takes the known ones away.
 
         Raises:
             Unreachable: it broke, or took too long.
@@ -209,7 +210,7 @@ class Connection:
             raise Refused(
                 f"{self._where}: THE HOST KEY HAS CHANGED: it shows {shown}, known is {known} ({key_files}). "
                 f"Somebody may be in between, or the host was set up anew. Nothing was sent. "
-                f"Ask the host's owner for the fingerprint; if it is right: ssh-keygen -R '{name}'",
+                f"Ask the host's owner for the fingerprint; if it is right: {forget}",
                 identity=True,
             )
         if shown.kind == "ssh-rsa" and key.get_bits() < _RSA_BITS_MIN:

@@ -95,10 +95,14 @@ class KnownHosts:
         marked = next((line for line in lines if line.marker), None)
         if marked is not None:
             raise Refused(
-                f"{name}: {marked.place} has a line with {marked.marker} for this host, which remedy does not support; "
+                f"{marked.place} has a line with {marked.marker} for {name}, which remedy does not support; "
                 "give the host a known_hosts file of its own (remedy_known_hosts) with its plain key"
             )
         return tuple(dict.fromkeys(line.key for line in lines))
+
+    def holding(self, name: str, files: Sequence[Path]) -> tuple[Path, ...]:
+        """Return those of the files that have a line for a name, in their order."""
+        return tuple(dict.fromkeys(path for path in files if any(self._matching(self._file(path), name))))
 
     def _file(self, path: Path) -> _File:
         with self._lock:

@@ -50,7 +50,7 @@ class LocalRunner:
 
 def _check_barred(target: Target) -> None:
     if target.barred is not None:
-        raise Refused(f"{target.name}: {target.barred}")
+        raise Refused(target.barred)
 
 
 class _LocalSession(FramedSession):
@@ -72,7 +72,7 @@ class _LocalSession(FramedSession):
                 bufsize=0,
             )
         except OSError as exc:
-            raise Refused(f"{self._name}: sh cannot be started: {exc}") from exc
+            raise Refused(f"sh cannot be started: {exc.strerror}") from exc
         return _LocalExchange(process)
 
     def close(self) -> None:

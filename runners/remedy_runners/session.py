@@ -77,7 +77,11 @@ def _nonce() -> str:
 
 
 class FramedSession:
-    """The part of `remedy.port.Session` that is the same over every transport."""
+    """
+    The part of `remedy.port.Session` that is the same over every transport.
+
+    Its messages do not name the host: who shows them puts the inventory's name before.
+    """
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -124,7 +128,7 @@ class FramedSession:
         try:
             exchange = self._start(remote_command(payload, become_root=become_root))
         except LinkLost as exc:
-            raise Unreachable(f"{self._name}: {exc}; no collector was heard") from exc
+            raise Unreachable(f"{exc}; no collector was heard") from exc
         try:
             _converse(exchange, payload, answer, within_s=sum(job.timeout_s + GRACE_S for job in jobs))
             if not answer.started:
@@ -138,8 +142,8 @@ class FramedSession:
     def _nothing_heard(self, exchange: Exchange, answer: Answer, *, become_root: bool) -> RemedyError:
         status = exchange.exit_status() if answer.all_ended and not answer.heard else None
         if status is None:
-            return Unreachable(f"{self._name}: the link was lost; no collector was heard")
-        return Refused(f"{self._name}: {_why_nothing_ran(status, answer, become_root=become_root)}")
+            return Unreachable("the link was lost; no collector was heard")
+        return Refused(_why_nothing_ran(status, answer, become_root=become_root))
 
     def fix(self, permit: Permit, job: FixJob) -> FixResult:
         """See `remedy.port.Session`."""

@@ -5,7 +5,9 @@ Keys are tried first, then the agent, then the password; each at most once.
 """
 
 import logging
+import shlex
 import socket
+import stat
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +18,7 @@ import paramiko
 import paramiko.agent
 from paramiko.pkey import UnknownKeyType
 
-from remedy.errors import Refused, Unreachable
+from remedy.errors import Refused, Unreachable, UsageError
 from remedy.port import Endpoint, Session, Target
 from remedy_runners.connection import Connection, SSHExchange
 from remedy_runners.hostkeys import KnownHosts, known_hosts_name
@@ -37,7 +39,6 @@ _GLOBAL_KNOWN_HOSTS = Path("/etc/ssh/ssh_known_hosts")
 class _Way:
     """Everything that leads to one target, resolved; no secret in it."""
 
-    name: str
     host: str
     port: int
     user: str
@@ -51,8 +52,8 @@ class _Way:
 
     @property
     def where(self) -> str:
-        """The target as messages name it."""
-        return f"{self.name} ({self.user}@{self.host}:{self.port})"
+        """The target as messages name it; who shows them puts the inventory's name before."""
+        return f"{self.user}@{self.host}:{self.port}"
 
 
 class SSHRunner:
@@ -62,7 +63,11 @@ class SSHRunner:
     `environment` is looked up for SSH_AUTH_SOCK and `env:` references, `user` is
     the login name where neither target nor ssh_config has one. Without
     `known_hosts_files` the user's and the machine's are read. What was odd in
-    files is in `warnings`.
+    files is in `warnings`. The default ssh_config files may be missing; those in
+    `ssh_config_files` were named by somebody, and must be there.
+
+    Raises:
+        UsageError: one of `ssh_config_files` is not there, no regular file, or no text.
     """
 
     def __init__(
@@ -81,6 +86,9 @@ class SSHRunner:
         self._environment = environment
         if ssh_config_files is None:
             ssh_config_files = (home / ".ssh" / "config", Path("/etc/ssh/ssh_config"))
+        else:
+            for path in ssh_config_files:
+                _check_ssh_config(path)
         self._config = SSHConfigFiles(ssh_config_files, home=home)
         self._known_hosts_files = None if known_hosts_files is None else tuple(known_hosts_files)
         self._connect_timeout_s = connect_timeout_s
@@ -106,16 +114,14 @@ class SSHRunner:
         files = ", ".join(str(path) for path in way.known_hosts)
         host_keys = self._known_hosts.known(name, way.known_hosts)
         if not host_keys:
-            raise Refused(
-                f"{way.where}: its host key is not known in {files}; nothing was sent. See that the key is the "
-                f"right one, then: ssh-keyscan -p {way.port} {way.host} >> {way.known_hosts[0]}"
-            )
+            raise _unknown_key(way, files)
         password = None if way.password is None else resolve(way.password, environment=self._environment)
         connection = Connection(_connected(way), where=way.where, host_keys=host_keys)
         try:
-            connection.handshake(name=name, key_files=files)
+            forget = _forget_commands(self._known_hosts.holding(name, way.known_hosts), name, home=self._home)
+            connection.handshake(key_files=files, forget=forget)
             with connection.watched(_LOGIN_S), connection.translated():
-                _Login(way, connection.transport, self._keys).log_in(password)
+                _Login(way, connection.transport, self._keys, home=self._home).log_in(password)
             connection.ready()
         except BaseException:
             connection.close()
@@ -124,10 +130,9 @@ class SSHRunner:
 
     def _way(self, target: Target) -> _Way:
         if target.barred is not None:
-            raise Refused(f"{target.name}: {target.barred}")
+            raise Refused(target.barred)
         settings = self._config.settings(target.address or target.name)
         return _Way(
-            name=target.name,
             host=settings.hostname,
             port=target.port or settings.port or 22,
             user=target.user or settings.user or self._user,
@@ -167,6 +172,64 @@ class SSHRunner:
         return self._home / text[2:] if text.startswith("~/") else Path(text)
 
 
+def _check_ssh_config(path: Path) -> None:
+    """
+    See that a file that was named can be read as text.
+
+    Raises:
+        UsageError: it cannot; the message names it.
+    """
+    try:
+        # Asked before it is opened: a pipe would hang.
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise UsageError(f"--ssh-config {path}: it is no regular file; nobody was contacted")
+        is_text = "\0" not in path.read_text(encoding="utf-8")
+    except OSError as exc:
+        raise UsageError(f"--ssh-config {path}: it cannot be read: {exc.strerror}; nobody was contacted") from exc
+    except UnicodeDecodeError:
+        is_text = False
+    if not is_text:
+        raise UsageError(f"--ssh-config {path}: it is no UTF-8 text; nobody was contacted")
+
+
+def _unknown_key(way: _Way, files: str) -> Refused:
+    """Return the refusal of a host that is not enrolled, with the line that enrols it."""
+    if not way.known_hosts:
+        return Refused(
+            f"{way.where}: its host key is not known, since ssh_config names no known_hosts file; "
+            "nothing was sent; give the host one (remedy_known_hosts)"
+        )
+    line = f"ssh-keyscan -p {way.port} {shlex.quote(way.host)} >> {shlex.quote(str(way.known_hosts[0]))}"
+    return Refused(
+        f"{way.where}: its host key is not known in {files}; nothing was sent. "
+        f"See that the key is the right one, then: {line}"
+    )
+
+
+def _forget_commands(files: Sequence[Path], name: str, *, home: Path) -> str:
+    """Return the commands that take the known keys of a host out of these files."""
+    return " && ".join(
+        f"ssh-keygen -R '{name}'" + ("" if path == _usual_known_hosts(home) else f" -f {shlex.quote(str(path))}")
+        for path in files
+    )
+
+
+def _usual_known_hosts(home: Path) -> Path:
+    return home / ".ssh" / "known_hosts"
+
+
+def _ssh_command(way: _Way, *, home: Path) -> str:
+    """Return the ssh command line that takes the same way: port, keys and known_hosts files that are not the usual."""
+    words = ["ssh", "-p", str(way.port)]
+    if way.identities_named:
+        words += [word for path in way.identity_files for word in ("-i", str(path))]
+    if way.known_hosts and way.known_hosts[0] != _usual_known_hosts(home):
+        # ssh splits the option's value at blanks, unless they are inside quotes.
+        files = " ".join(f'"{path}"' if " " in str(path) else str(path) for path in way.known_hosts)
+        words += ["-o", f"UserKnownHostsFile={files}"]
+    return shlex.join([*words, f"{way.user}@{way.host}"])
+
+
 def _silence_paramiko() -> None:
     """Keep the library's chatter, which holds what hosts say, out of the operators' log."""
     logger = logging.getLogger("paramiko")
@@ -184,7 +247,8 @@ def _resolved(way: _Way) -> list[tuple[socket.AddressFamily, tuple[object, ...]]
     try:
         found = socket.getaddrinfo(way.host, way.port, family=way.family, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as exc:
-        raise Unreachable(f"{way.where}: its name does not resolve: {exc}") from exc
+        why = (exc.strerror or str(exc)) if isinstance(exc, OSError) else "it is no name of a host"
+        raise Unreachable(f"{way.where}: its name does not resolve: {why}") from exc
     return [(family, tuple(address)) for family, _, _, _, address in found]
 
 
@@ -255,11 +319,13 @@ class _Agent(paramiko.agent.AgentSSH):
 class _Login:
     """One login: each key, then the agent's, then the password, until the host says yes."""
 
-    def __init__(self, way: _Way, transport: paramiko.Transport, keys: _Keys) -> None:
+    def __init__(self, way: _Way, transport: paramiko.Transport, keys: _Keys, *, home: Path) -> None:
         self._way = way
+        self._home = home
         self._transport = transport
         self._keys = keys
         self._tried: list[str] = []
+        self._with_password = False
         self._problems: list[str] = []
 
     def log_in(self, password: Secret | None) -> None:
@@ -289,7 +355,8 @@ class _Login:
         try:
             agent = _Agent(self._way.agent)
         except (OSError, paramiko.SSHException) as exc:
-            self._problems.append(f"the agent at {self._way.agent} does not answer: {exc}")
+            why = getattr(exc, "strerror", None) or str(exc)
+            self._problems.append(f"the agent at {self._way.agent} does not answer: {why}")
             return False
         try:
             return any(self._by_key(key, f"a key of the agent ({key.get_name()})") for key in agent.get_keys())
@@ -308,6 +375,7 @@ class _Login:
 
     def _by_password(self, password: Secret) -> bool:
         self._tried.append("the password")
+        self._with_password = True
         try:
             self._transport.auth_password(self._way.user, password.reveal())
         except paramiko.AuthenticationException as exc:
@@ -323,9 +391,15 @@ class _Login:
         tried = ", ".join(self._tried) or "nothing, since there is no key, agent or password"
         problems = "".join(f"; {problem}" for problem in self._problems)
         raise Refused(
-            f"{self._way.where}: the host lets {self._way.user} not in; tried: {tried}{problems}. "
-            f"Try: ssh -p {self._way.port} {self._way.user}@{self._way.host}"
+            f"{self._way.where}: the host does not accept {self._what()}; tried: {tried}{problems}. "
+            f"Try: {_ssh_command(self._way, home=self._home)}"
         )
+
+    def _what(self) -> str:
+        user = self._way.user
+        if self._with_password:
+            return f"{user}'s password" if len(self._tried) == 1 else f"{user}'s key or password"
+        return f"{user}'s key" if self._tried else f"{user} without a key"
 
 
 class _SSHSession(FramedSession):

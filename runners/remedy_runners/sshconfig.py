@@ -15,6 +15,7 @@ from typing import Any
 import paramiko
 
 from remedy.errors import Refused
+from remedy.text import untrusted
 
 __all__ = ["HostSettings", "SSHConfigFiles"]
 
@@ -95,7 +96,7 @@ class SSHConfigFiles:
             try:
                 found: dict[str, Any] = dict(self._read.lookup(host))
             except (paramiko.SSHException, KeyError, ValueError) as exc:
-                raise Refused(f"{host}: ssh_config: {exc}") from exc
+                raise Refused(f"ssh_config: {exc}") from exc
         _refuse_unsupported(host, found)
         return self._settings(host, found)
 
@@ -121,17 +122,23 @@ class SSHConfigFiles:
             raise Refused(f"{path}: cannot be read: {exc.strerror}") from exc
         lines: list[str] = []
         around, here = block, block
-        for raw in text.splitlines():
+        for number, raw in enumerate(text.splitlines(), 1):
             line = raw.strip()
+            place = f"{path}:{number}"
             found = _LINE.match(line)
-            key = found[1].lower() if found and not line.startswith("#") else ""
-            if found is None or not key:
+            key = found[1].lower() if found else ""
+            if not line or line.startswith("#"):
                 lines.append(line)
+            elif found is None:
+                raise Refused(
+                    f"{place}: ssh_config: '{untrusted(line, characters_max=80)}' is no option with a value; "
+                    "mend the line, or name another file with --ssh-config"
+                )
             elif key in ("host", "match"):
                 if around:
-                    raise Refused(f"{path}: a Host or Match inside an Include inside one is not supported")
+                    raise Refused(f"{place}: a Host or Match inside an Include inside one is not supported")
                 if key == "match":
-                    _check_match(found[2], path)
+                    _check_match(found[2], place)
                 here = line
                 lines.append(line)
             elif key == "include":
@@ -181,11 +188,11 @@ class SSHConfigFiles:
     def _path(self, host: str, value: str) -> Path:
         text = value.strip('"').replace("%h", host)
         if "%" in text:
-            raise Refused(f"{host}: ssh_config: the % token in {value} is not supported; write the path out")
+            raise Refused(f"ssh_config: the % token in {value} is not supported; write the path out")
         return Path(text)
 
 
-def _check_match(criteria: str, path: Path) -> None:
+def _check_match(criteria: str, place: str) -> None:
     """Refuse what paramiko would run (exec), or take for a match because it does not know it."""
     words = iter(criteria.replace("=", " ").split())
     for word in words:
@@ -193,7 +200,7 @@ def _check_match(criteria: str, path: Path) -> None:
         if kind in _MATCH_WITH:
             next(words, "")
         elif kind not in _MATCH_ALONE:
-            raise Refused(f"{path}: Match {word} is not supported; name other ssh_config files with --ssh-config")
+            raise Refused(f"{place}: Match {word} is not supported; name other ssh_config files with --ssh-config")
 
 
 def _refuse_unsupported(host: str, found: Mapping[str, Any]) -> None:
@@ -201,7 +208,7 @@ def _refuse_unsupported(host: str, found: Mapping[str, Any]) -> None:
         value = found.get(key)
         if value is not None and str(value).lower() not in harmless:
             raise Refused(
-                f"{host}: ssh_config asks for {_NAMES[key]} {value}, which remedy does not support yet; "
+                f"ssh_config asks for {_NAMES[key]} {value}, which remedy does not support yet; "
                 "it is not connected past it. Name other files with --ssh-config, or give the host another way in"
             )
 
@@ -211,5 +218,5 @@ def _number(host: str, found: Mapping[str, Any], key: str, *, most: int) -> int 
     if value is None or str(value).lower() == "none":
         return None
     if not str(value).isdecimal() or not 1 <= int(value) <= most:
-        raise Refused(f"{host}: ssh_config: {key} {value} is no number from 1 to {most}")
+        raise Refused(f"ssh_config: {key} {value} is no number from 1 to {most}")
     return int(value)

@@ -1,11 +1,14 @@
 """ssh_config: what is followed, and what is refused by name rather than passed over."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from remedy.errors import Refused
+from remedy.errors import Refused, UsageError
+from remedy.port import Target
+from remedy_runners.ssh import SSHRunner
 from remedy_runners.sshconfig import HostSettings, SSHConfigFiles
 
 Settings = Callable[..., HostSettings]
@@ -65,7 +68,7 @@ def test_directive_that_is_not_supported_refuses_its_hosts_only(settings: Settin
     """A host whose settings would lead elsewhere, or trust otherwise, is refused by the directive's name."""
     name = line.replace("=", " ").split()[0]
 
-    with pytest.raises(Refused, match=f"(?i)web-1: ssh_config asks for {name} "):
+    with pytest.raises(Refused, match=f"(?i)^ssh_config asks for {name} "):
         settings(f"Host web-1\n {line}\n")
 
     assert settings(f"Host web-2\n {line}\n").hostname == "web-1"
@@ -90,7 +93,7 @@ def test_match_exec_is_refused_and_not_run(settings: Settings, tmp_path: Path) -
 )
 def test_broken_settings_refuse_with_the_value(settings: Settings, text: str) -> None:
     """What cannot be read is refused, never guessed, and never another exception."""
-    with pytest.raises(Refused, match=r"ssh_config|config: Match"):
+    with pytest.raises(Refused, match=r"ssh_config|config:1: Match"):
         settings(text)
 
 
@@ -141,3 +144,53 @@ def test_files_are_read_once(tmp_path: Path) -> None:
     path.unlink()
 
     assert files.settings("web-2").port == 2222
+
+
+def test_line_that_cannot_be_read_is_named_with_its_number(settings: Settings, tmp_path: Path) -> None:
+    """A line without a value is refused with the file it stands in and its number, also in an included file."""
+    (tmp_path / ".ssh").mkdir()
+    (tmp_path / ".ssh" / "more").write_text("# fine\n\ngib\x1bberish\n")
+
+    with pytest.raises(Refused) as direct:
+        settings("Port 22\n\ngibberish\n")
+    with pytest.raises(Refused) as included:
+        settings("Include more\n")
+
+    assert str(direct.value).startswith(f"{tmp_path}/.ssh/config:3: ssh_config: 'gibberish' is no option")
+    assert str(included.value).startswith(f"{tmp_path}/.ssh/more:3: ssh_config: 'gib\\x1bberish' is no option")
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("missing", "it cannot be read: No such file or directory"),
+        ("directory", "it is no regular file"),
+        ("pipe", "it is no regular file"),
+        ("binary", "it is no UTF-8 text"),
+        ("zeros", "it is no UTF-8 text"),
+    ],
+)
+def test_file_that_was_named_must_be_a_text(tmp_path: Path, kind: str, said: str) -> None:
+    """A runner with a --ssh-config that is not there, no file or no text is not made; the message names the file."""
+    path = tmp_path / "named"
+    match kind:
+        case "directory":
+            path.mkdir()
+        case "pipe":
+            os.mkfifo(path)
+        case "binary":
+            path.write_bytes(b"\x7fELF\xff\xfe")
+        case "zeros":
+            path.write_bytes(bytes(64))
+
+    with pytest.raises(UsageError) as caught:
+        SSHRunner(home=tmp_path, user="root", environment={}, ssh_config_files=[path])
+
+    assert str(caught.value) == f"--ssh-config {path}: {said}; nobody was contacted"
+
+
+def test_default_files_may_be_missing(tmp_path: Path) -> None:
+    """Without --ssh-config a home without ~/.ssh/config is fine."""
+    runner = SSHRunner(home=tmp_path, user="alice", environment={})
+
+    assert runner.endpoint(Target(name="x", address="127.0.0.1", port=2201)).port == 2201

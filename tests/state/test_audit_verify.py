@@ -255,7 +255,7 @@ def test_torn_tail_without_a_head_is_tolerated_and_said(tmp_path, tail):
 def test_change_in_an_unfinished_file_is_found(tmp_path):
     """A file without a recorded head is checked as well: its chain must hold."""
     log = write_log(tmp_path)
-    (tmp_path / "heads").unlink()
+    (tmp_path / "heads").write_bytes(b"")
     raw = log.path.read_bytes()
     log.path.write_bytes(raw.replace(b"alice", b"malic"))
 
@@ -353,3 +353,71 @@ def test_copied_log_verifies_elsewhere(tmp_path):
     shutil.copytree(tmp_path / "a", tmp_path / "b")
 
     assert verify(tmp_path / "b") == verify(tmp_path / "a")
+
+
+def test_run_of_the_ledger_without_a_file_is_found(tmp_path):
+    """An emptied folder, a removed file and an emptied one are found when the ledger knows their runs."""
+    write_log(tmp_path, "run-1")
+    write_log(tmp_path, "run-2")
+    known = ("run-1", "run-2")
+    whole = verify(tmp_path, known).findings
+    for path in tmp_path.iterdir():
+        path.unlink()
+    emptied = verify(tmp_path, known).findings
+    (tmp_path / "run-1.jsonl").touch()
+
+    missing = "the file is missing, though the ledger knows this run; restore it from a backup"
+    assert whole == ()
+    assert [str(finding) for finding in emptied] == [f"run-1.jsonl: {missing}", f"run-2.jsonl: {missing}"]
+    assert [str(finding) for finding in verify(tmp_path, known).findings] == [
+        f"run-1.jsonl: {missing.replace('missing', 'empty')}",
+        f"run-2.jsonl: {missing}",
+    ]
+
+
+def test_run_of_the_ledger_whose_head_is_recorded_is_found_once(tmp_path):
+    """A missing file that the heads and the ledger know is one finding."""
+    write_log(tmp_path).path.unlink()
+
+    assert len(verify(tmp_path, ["run-1"]).findings) == 1
+
+
+def test_many_runs_without_files_are_capped(tmp_path):
+    """Of a thousand missing files twenty are named, and the others counted."""
+    findings = verify(tmp_path, [f"run-{number:04}" for number in range(1_000)]).findings
+
+    assert len(findings) == 21
+    assert str(findings[-1]) == "audit: the files of 980 runs more are missing or empty"
+
+
+@pytest.mark.parametrize("runs", [1, 3])
+def test_missing_heads_are_one_finding(tmp_path, runs):
+    """When the heads are deleted beside files of runs that ended, that is one finding, not one a file."""
+    for number in range(runs):
+        write_log(tmp_path, f"run-{number}")
+    (tmp_path / "heads").unlink()
+
+    (finding,) = verify(tmp_path).findings
+    assert str(finding).startswith("heads: audit/heads is missing, ")
+
+
+def test_emptied_heads_are_one_finding(tmp_path):
+    """Heads that were emptied are one finding when a file follows one of them."""
+    for number in range(3):
+        write_log(tmp_path, f"run-{number}")
+    (tmp_path / "heads").write_bytes(b"")
+
+    (finding,) = verify(tmp_path).findings
+    assert str(finding).startswith("heads: audit/heads is empty, ")
+
+
+def test_heads_taken_away_are_not_made_again_by_the_next_run(tmp_path):
+    """A run that begins after the heads were deleted does not hide that."""
+    write_log(tmp_path)
+    (tmp_path / "heads").unlink()
+    log = AuditLog.create(tmp_path, "run-2", ticking())
+    log.append(AuditType.RUN_STARTED, {})
+
+    (finding,) = verify(tmp_path).findings
+    log.close()
+    assert "audit/heads is missing" in str(finding)

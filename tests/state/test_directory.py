@@ -9,6 +9,7 @@ import pytest
 from remedy.errors import StateError, UsageError
 from remedy.state.directory import StateDirectory, find_state
 from tests.state.builders import NOW, FailingDisk
+from tests.state.conftest import NOBODY
 
 HOME = Path("/home/alice")
 
@@ -89,7 +90,8 @@ def test_prepare_refuses_what_cannot_be_written(as_other_user, name):
     state = StateDirectory(directory / "state")
     state.prepare()
     for folder in (state.path, state.audit, state.locks, state.log, state.runs):
-        folder.chmod(0o777)
+        if os.geteuid() == 0:
+            os.chown(folder, NOBODY, -1)
     (state.path / name).chmod(0o555)
 
     with other_user(), pytest.raises(StateError, match="exists and cannot be written"):
@@ -220,3 +222,32 @@ def test_write_stop_on_a_full_disk_stops_all_the_same(tmp_path):
     with pytest.raises(StateError, match="everything is stopped, but"):
         state.write_stop("full", "alice", NOW, disk=FailingDisk(fail_at=1).disk)
     assert state.stop_reason()
+
+
+@pytest.mark.parametrize("mode", [0o770, 0o707, 0o1777, 0o720])
+@pytest.mark.parametrize("name", ["", "audit"])
+def test_prepare_refuses_what_others_may_write(tmp_path, mode, name):
+    """A state directory (or a folder in it) that its group or everybody may write is refused, sticky or not."""
+    state = StateDirectory(tmp_path / "state")
+    state.prepare()
+    folder = state.path / name
+    folder.chmod(mode)
+
+    with pytest.raises(StateError, match=rf"mode {mode:04o}\); nothing was started; chmod go-w {folder}, or name"):
+        state.prepare()
+    assert state.stop_reason() == ""
+    folder.chmod(0o755)
+    state.prepare()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+@pytest.mark.parametrize("name", ["", "audit"])
+def test_prepare_refuses_what_belongs_to_another_user(tmp_path, name):
+    """A state directory (or a folder in it) of somebody else is refused; root's own and the caller's are not."""
+    state = StateDirectory(tmp_path / "state")
+    state.prepare()
+    os.chown(state.path / name, NOBODY, -1)
+
+    with pytest.raises(StateError, match=rf"belongs to user {NOBODY}, .*chown 0 {state.path / name}, or name"):
+        state.prepare()
+    assert state.stop_reason() == ""

@@ -665,3 +665,143 @@ def test_busy_ledger_is_named_as_such(tmp_path, monkeypatch):
     other.close()
     assert isinstance(admit(ledger, planned)[0], Permit)
     ledger.close()
+
+
+def test_open_of_an_empty_file_is_an_error(tmp_path):
+    """A ledger of 0 bytes was cut off or replaced: it is not taken for a new one, by open or by open_copy."""
+    path = tmp_path / "ledger.sqlite3"
+    path.touch()
+    (tmp_path / "copy").mkdir()
+
+    for opening in (lambda: Ledger.open(path), lambda: Ledger.open_copy(path, tmp_path / "copy")):
+        with pytest.raises(StateError) as caught:
+            opening()
+        assert str(caught.value) == (
+            f"ledger {path} is empty: it was cut off or replaced; "
+            "restore it from a backup; the audit log tells what was done since"
+        )
+    assert path.read_bytes() == b""
+
+
+def test_open_of_an_empty_database_is_an_error(tmp_path):
+    """A database without anything in it is no ledger: a new one has its tables from the start."""
+    path = tmp_path / "ledger.sqlite3"
+    with sqlite3.connect(path) as other:
+        other.execute("VACUUM")
+    other.close()
+
+    with pytest.raises(StateError, match="no ledger of remedy"):
+        Ledger.open(path)
+
+
+def test_open_makes_the_ledger_at_once(tmp_path, monkeypatch):
+    """A crash at any statement of the first opening leaves no ledger, never half of one, and the next one makes it."""
+    path = tmp_path / "ledger.sqlite3"
+    broken = (*ledger_schema.MIGRATIONS, ("NO SQL",))
+
+    with pytest.raises(StateError, match=f"ledger {path} cannot be used"):
+        ledger_schema.open_ledger(path, migrations=broken)
+    left = list(tmp_path.iterdir())
+    Ledger.open(path).close()
+
+    assert left == []
+    assert [found.name for found in tmp_path.iterdir()] == ["ledger.sqlite3"]
+
+
+def test_first_openings_side_by_side_share_one_ledger(tmp_path):
+    """Many that open a ledger that is not there yet all get the same one."""
+    path = tmp_path / "ledger.sqlite3"
+
+    def begin(number):
+        ledger = Ledger.open(path)
+        ledger.begin_run(run_row(f"run-{number}"))
+        ledger.close()
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(begin, range(16)))
+
+    ledger = Ledger.open(path)
+    assert ledger.run_ids() == {f"run-{number}" for number in range(16)}
+    ledger.close()
+
+
+@pytest.mark.parametrize("kind", ["rubbish", "foreign", "broken page"])
+def test_open_copy_names_the_ledger_in_one_line_with_the_cure(tmp_path, kind):
+    """A damaged or foreign ledger is named by its own path, not by the copy's, in one line, with what to do."""
+    path = tmp_path / "ledger.sqlite3"
+    (tmp_path / "copy").mkdir()
+    match kind:
+        case "rubbish":
+            path.write_bytes(b"not a database, and longer than a header " * 9)
+        case "foreign":
+            with sqlite3.connect(path) as other:
+                other.execute("CREATE TABLE theirs (x)")
+            other.close()
+        case _:
+            Ledger.open(path).close()
+            raw = path.read_bytes()
+            path.write_bytes(raw[: 2 * 4096] + b"\xff" * 4096 + raw[3 * 4096 :])
+
+    with pytest.raises(StateError) as caught:
+        Ledger.open_copy(path, tmp_path / "copy")
+
+    said = str(caught.value)
+    assert str(path) in said
+    assert str(tmp_path / "copy") not in said
+    assert "\n" not in said
+    assert said.endswith("restore it from a backup; the audit log tells what was done since")
+
+
+def test_ledger_that_is_a_directory_is_the_same_error_for_both(tmp_path):
+    """A directory in the ledger's place has one message, for a dry run and for a real one."""
+    path = tmp_path / "ledger.sqlite3"
+    path.mkdir()
+    (tmp_path / "copy").mkdir()
+
+    with pytest.raises(StateError, match="it is no file; restore it") as by_open:
+        Ledger.open(path)
+    with pytest.raises(StateError) as by_copy:
+        Ledger.open_copy(path, tmp_path / "copy")
+
+    assert str(by_open.value) == str(by_copy.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "ask"),
+    [
+        ("UPDATE executions SET outcome = 'mended'", lambda ledger: ledger.run("run-1")),
+        ("UPDATE executions SET outcome = 'mended'", lambda ledger: ledger.attempts("low-disk", "web-1", ROOT)),
+        (
+            "UPDATE executions SET outcome = ''",
+            lambda ledger: ledger.attempts_of([("low-disk", "web-1", ROOT)]),
+        ),
+        ("UPDATE executions SET outcome = 'mended'", lambda ledger: ledger.last_outcomes("low-disk")),
+        (
+            "UPDATE executions SET outcome = NULL, outcome_at = NULL, reason = NULL; UPDATE intents SET ending = 'x'",
+            lambda ledger: ledger.open_intents(),
+        ),
+        ("UPDATE intents SET at = 'yesterday'", lambda ledger: ledger.attempts("low-disk", "web-1", ROOT)),
+        ("UPDATE intents SET at = '2026-01-01'", lambda ledger: ledger.run("run-1")),
+        ("UPDATE executions SET key = '[1]'", lambda ledger: ledger.run("run-1")),
+        ("UPDATE runs SET started_at = ''", lambda ledger: ledger.runs(9)),
+    ],
+)
+def test_odd_value_in_a_row_is_an_error_with_its_place(tmp_path, change, ask):
+    """A word, time or key that remedy does not write (somebody edited the ledger) is a StateError, never a crash."""
+    path = tmp_path / "ledger.sqlite3"
+    ledger = Ledger.open(path)
+    start(ledger, execution("a"))
+    ledger.record_result("a", LATER, FixEnding.FINISHED, 0)
+    ledger.record_outcome("a", LATER, Outcome.FIXED, run_id="run-1")
+    ask(ledger)
+    with sqlite3.connect(path) as other:
+        other.executescript(change)
+    other.close()
+
+    with pytest.raises(
+        StateError, match=r"has a value that remedy does not write: .*restore it from a backup"
+    ) as caught:
+        ask(ledger)
+    ledger.close()
+
+    assert str(caught.value).startswith(f"ledger {path} is damaged: ")
