@@ -1,7 +1,7 @@
 """The composition root: flags, environment and files become what a command works with."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -71,7 +71,7 @@ def parse_max_unseen(text: str) -> Limit:
     try:
         return parse_limit(text)
     except ValueError as exc:
-        raise UsageError(f"--max-unseen: {exc}") from None
+        raise UsageError(f"--max-unseen {text}: write N or P%, such as 3 or 10%") from exc
 
 
 def find_state_directory(options: Options, caller: Caller, config: Config) -> tuple[StateDirectory, str]:
@@ -148,9 +148,20 @@ def _param_types(repository: Repository) -> dict[str, Params]:
     return {**types, **{name: signal.params for name, signal in repository.signals.items()}}
 
 
-def load_hosts(config: Config, repository: Repository, directory: Path, *, guess: bool) -> tuple[Inventory, str]:
+def _stdin_text() -> str:
+    try:
+        return sys.stdin.buffer.read().decode("utf-8")
+    except UnicodeDecodeError:
+        raise UsageError("the inventory on standard input is not UTF-8 text") from None
+
+
+def load_hosts(
+    config: Config, repository: Repository, directory: Path, *, guess: bool, untyped: Collection[str] = ()
+) -> tuple[Inventory, str]:
     """
     Return the inventory, and the header's words for where it is from.
+
+    `untyped` are broken rules and signals, whose parameters nobody knows.
 
     Raises:
         UsageError: no inventory is named, and the command does not guess.
@@ -160,10 +171,13 @@ def load_hosts(config: Config, repository: Repository, directory: Path, *, guess
         if not guess:
             raise UsageError("no inventory is named; give -i FILE, or -i localhost, for this machine")
         return load_inventory("localhost,", stdin_text=None, types=_param_types(repository)), "this machine, read only"
-    stdin_text = sys.stdin.read() if config.inventory == "-" else None
+    stdin_text = _stdin_text() if config.inventory == "-" else None
     is_path = Path(config.inventory).exists()
+    if config.inventory_named_by != "--inventory" and not is_path and "," not in config.inventory and not stdin_text:
+        named_by = shown_path(config.inventory_named_by, directory)
+        raise UsageError(f"there is no inventory '{shown_path(config.inventory, directory)}', which {named_by} names")
     source = str(shown_path(config.inventory, directory)) if is_path else config.inventory
-    inventory = load_inventory(source, stdin_text=stdin_text, types=_param_types(repository))
+    inventory = load_inventory(source, stdin_text=stdin_text, types=_param_types(repository), untyped=untyped)
     where = "standard input" if config.inventory == "-" else source
     revision = git_revision(Path(config.inventory).parent) if is_path else ""
     named_by = shown_path(config.inventory_named_by, directory)

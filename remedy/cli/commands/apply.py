@@ -252,6 +252,7 @@ class _RealRun:
     def carry_out(self, limit: Limit) -> int:
         """Lock, collect, plan, ask, apply, report; return the exit code."""
         loaded, talk = self._loaded, self._talk
+        runners = make_runners(self._options, self._caller)
         loaded.state.prepare()
         talk.say(*loaded.header, f"run        {self._run_id}")
         stopped = loaded.state.stop_reason()
@@ -272,7 +273,7 @@ class _RealRun:
                 audit = AuditLog.create(loaded.state.audit, self._run_id, utc_now)
                 try:
                     evidence = Evidence(ledger, audit, run_id=self._run_id, clock=utc_now)
-                    around = self._surroundings(evidence, locks)
+                    around = self._surroundings(evidence, locks, runners)
                     return self._within(ledger, evidence, around, stop, limit)
                 finally:
                     audit.close()
@@ -291,14 +292,14 @@ class _RealRun:
             clock=utc_now,
         )
 
-    def _surroundings(self, evidence: Evidence, locks: Locks) -> Surroundings:
+    def _surroundings(self, evidence: Evidence, locks: Locks, runners: Runners) -> Surroundings:
         def on_bug(where: str, exc: BaseException) -> None:
             from remedy.cli.log import write_traceback
 
             self._talk.say(f"internal error: {where}: {type(exc).__name__}; {write_traceback(exc)}")
 
         return Surroundings(
-            runners=make_runners(self._options, self._caller),
+            runners=runners,
             signals=self._loaded.repository.signals,
             evidence=evidence,
             locks=locks,

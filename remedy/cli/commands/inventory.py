@@ -35,6 +35,8 @@ def run_inventory(options: Options) -> int:
 
 
 def _way(host: Host) -> str:
+    if host.transport is Transport.WINRM:
+        return "winrm, not supported yet"
     if host.connection.barred:
         return f"barred: {host.connection.barred}"
     if host.transport is Transport.LOCAL:
