@@ -30,6 +30,8 @@ __all__ = [
     "UsageError",
 ]
 
+_SHOWN_PROBLEMS_MAX = 50
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class Place:
@@ -75,12 +77,15 @@ class FilesError(RemedyError):
     """
     Problems found in files, all of them together, in the order of their places.
 
-    The message is one line per problem.
+    The message is one line per problem, of the first 50; all are in `problems`.
     """
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems: tuple[Problem, ...] = tuple(sorted(set(problems)))
-        super().__init__("\n".join(str(problem) for problem in self.problems))
+        lines = [str(problem) for problem in self.problems[:_SHOWN_PROBLEMS_MAX]]
+        if len(self.problems) > _SHOWN_PROBLEMS_MAX:
+            lines.append(f"and {len(self.problems) - _SHOWN_PROBLEMS_MAX} more")
+        super().__init__("\n".join(lines))
 
 
 class NothingNamed(RemedyError):

@@ -334,6 +334,7 @@ class Exemption:
     where: Condition | None
     reason: str
     until: date | None
+    hosts_place: Place = field(default_factory=lambda: Place(file=""))
 
     def expired(self, now: datetime) -> bool:
         """Say whether the exemption's last day (UTC) is over."""

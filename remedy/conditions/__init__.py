@@ -14,7 +14,7 @@ from remedy.conditions.tree import ColumnRead, Mistake, Node, OtherRead, walk
 from remedy.errors import FilesError, Place, Problem
 from remedy.model import Clause, Column, Params, Predicate, Row
 
-__all__ = ["RESERVED_WORDS", "CheckedCondition", "compile_condition"]
+__all__ = ["RESERVED_WORDS", "CheckedCondition", "compile_condition", "parse_problems"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +80,12 @@ def compile_condition(
         columns_read=tuple(dict.fromkeys(node.name for node in nodes if isinstance(node, ColumnRead))),
         other_signals=tuple(sorted({node.signal for node in nodes if isinstance(node, OtherRead)})),
     )
+
+
+def parse_problems(text: str, *, place: Place) -> tuple[Problem, ...]:
+    """Return what is wrong with a condition whatever its columns are called; `place` is as for compile_condition."""
+    _tree, mistakes = parse(text)
+    return tuple(_problem(mistake, text, place) for mistake in mistakes)
 
 
 def _problem(mistake: Mistake, text: str, place: Place) -> Problem:

@@ -42,9 +42,10 @@ class _Settings:
     file: Path
     values: Mapping[str, str]
 
-    def path(self, key: str) -> str:
-        """Return the path under key, relative to the file it stands in."""
-        return str(self.file.parent / self.values[key])
+    def path(self, key: str, home: Path) -> str:
+        """Return the path under key, relative to the file it stands in; `~/` is the caller's home."""
+        named = self.values[key]
+        return str(home / named[2:] if named.startswith("~/") else self.file.parent / named)
 
 
 def load_config(
@@ -97,8 +98,12 @@ def _first(
     for settings in found:
         if key in settings.values:
             is_list = key == "inventory" and "," in settings.values[key]
-            return settings.values[key] if is_list else settings.path(key), str(settings.file)
+            return settings.values[key] if is_list else settings.path(key, _home(environment)), str(settings.file)
     return None, ""
+
+
+def _home(environment: Mapping[str, str]) -> Path:
+    return Path(environment["HOME"]) if environment.get("HOME") else Path.home()
 
 
 def _usual_inventory(directory: Path) -> tuple[str | None, str]:
@@ -147,11 +152,28 @@ def _read(file: Path) -> _Settings:
     document = Document(file=str(file), node=node)
     if check_shape(document, "remedy"):
         _refuse_not_enforced(document)
+        _refuse_unexpanded(document)
         if document.value(["inventory"]) == "-":
             document.add(["inventory"], "'-' is for -i only", "name a file, a folder or hosts")
     if document.problems:
         raise FilesError(document.problems)
     return _Settings(file=file, values=document.raw)
+
+
+def _refuse_unexpanded(document: Document) -> None:
+    """Refuse what only a shell would fill in: it would name a folder called `$HOME` or `~anna`."""
+    for key in ("rules", "inventory", "state"):
+        named = document.value([key], "")
+        if "$" in named:
+            document.add(
+                [key], f"'{named}' has a $, and variables are not filled in", "write the path, or start it with ~/"
+            )
+        elif named.startswith("~") and not named.startswith("~/"):
+            document.add(
+                [key],
+                f"'{named}' starts with ~ and a name, which is not filled in",
+                "write the path, or ~/ for your own home",
+            )
 
 
 def _refuse_not_enforced(document: Document) -> None:

@@ -18,6 +18,9 @@ Route = Sequence[str | int]
 def path_text(path: Route) -> str:
     """Return a path as people read it, such as 'rollout.waves[2]'."""
     text = ""
+    if path and isinstance(path[0], int):  # Only the cases of a rule are a list at the top.
+        rest = path_text(path[1:])
+        return f"case {path[0] + 1}, {rest}" if rest else f"case {path[0] + 1}"
     for step in path:
         text += f"[{step}]" if isinstance(step, int) else (f".{step}" if text else step)
     return text
@@ -35,6 +38,7 @@ class Document:
     file: str
     node: Node
     problems: list[Problem] = field(default_factory=list)
+    warnings: list[Problem] = field(default_factory=list)
 
     @property
     def raw(self) -> Any:
@@ -79,6 +83,10 @@ class Document:
         shown = path_text(path)
         text = f"{shown}: {message}" if shown else message
         self.problems.append(Problem(place=self.place(path), message=text, cure=cure))
+
+    def warn(self, path: Route, message: str, cure: str = "") -> None:
+        """Add a warning about the value at path."""
+        self.warnings.append(Problem(place=self.place(path), message=f"{path_text(path)}: {message}", cure=cure))
 
     def duration_s(self, path: Route, *, default_s: int, most_s: int, least_s: int = 0) -> int:
         """Return the duration at path in seconds."""

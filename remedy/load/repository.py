@@ -15,10 +15,15 @@ from remedy.load.signals import load_signal
 from remedy.load.yaml_events import RULES_LIMITS, read_yaml
 from remedy.model import Rule, Signal
 
-__all__ = ["Repository", "load_repository", "starter_rules"]
+__all__ = ["Repository", "Survey", "load_repository", "starter_rules", "survey_repository"]
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
 _FOLDERS_MAX = 10_000
+_PLACES: Mapping[str, str] = {
+    "rule": "a rule is a folder with a rule.yaml in it, right below the rules folder",
+    "signal": "a signal is a folder with a signal.yaml in it, right below signals/",
+    "tests": "the cases of a rule are its tests.yaml, beside its rule.yaml",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +36,21 @@ class Repository:
     warnings: tuple[Problem, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Survey:
+    """
+    All that could be read below one folder, and what is wrong with the rest.
+
+    `repository` has only what is whole; `rules_found` and `signals_found` are the
+    names of all that have a file, whole or not.
+    """
+
+    repository: Repository
+    problems: tuple[Problem, ...]
+    rules_found: frozenset[str]
+    signals_found: frozenset[str]
+
+
 def load_repository(root: Path, *, today: date | None = None) -> Repository:
     """
     Return all rules and signals below root.
@@ -40,17 +60,28 @@ def load_repository(root: Path, *, today: date | None = None) -> Repository:
     Raises:
         FilesError: the problems of all files, together.
     """
+    survey = survey_repository(root, today=today)
+    if survey.problems:
+        raise FilesError(survey.problems)
+    return survey.repository
+
+
+def survey_repository(root: Path, *, today: date | None = None) -> Survey:
+    """Return what is whole below root together with every problem, so that the whole can be checked further."""
     loader = _Loader(root=root)
     rules, signals = loader.load()
-    if loader.problems:
-        raise FilesError(loader.problems)
     if today is not None:
         loader.warnings.extend(_expired(rules, today))
-    return Repository(
-        rules=MappingProxyType(rules),
-        signals=MappingProxyType(signals),
-        root=str(root),
-        warnings=tuple(sorted(loader.warnings)),
+    return Survey(
+        repository=Repository(
+            rules=MappingProxyType(rules),
+            signals=MappingProxyType(signals),
+            root=str(root),
+            warnings=tuple(sorted(set(loader.warnings))),
+        ),
+        problems=tuple(loader.problems),
+        rules_found=frozenset(loader.rules_found),
+        signals_found=frozenset(loader.signals_found),
     )
 
 
@@ -67,7 +98,10 @@ class _Loader:
     def __init__(self, *, root: Path) -> None:
         self.problems: list[Problem] = []
         self.warnings: list[Problem] = []
+        self.rules_found: set[str] = set()
+        self.signals_found: set[str] = set()
         self._root = root
+        self._misnamed = False
 
     def load(self) -> tuple[dict[str, Rule], dict[str, Signal]]:
         """Return rules and signals that are whole; what is wrong is in `problems`."""
@@ -89,8 +123,9 @@ class _Loader:
             rule = self._rule(name, signals, broken)
             if rule is not None:
                 rules[name] = rule
-        if not rule_names:
+        if not self.rules_found and not self._misnamed:
             self._add(self._root, "holds no rule", "a rule is a folder with a rule.yaml in it")
+        self._warn_of_unread(self._root, ())
         self._refuse_shared_names(rule_names, signal_names)
         return rules, signals
 
@@ -140,8 +175,24 @@ class _Loader:
         for other in (path.with_suffix(".yml"), path.with_suffix(".json")):
             if other.exists():
                 self._add(other, "is not read by this name", f"rename it to {path.name}")
+                self._misnamed = True
                 return True
         return False
+
+    def _warn_of_unread(self, folder: Path, read: tuple[str, ...]) -> None:
+        """Warn of files that look like ours and are not read where they are or by their name."""
+        for stem in _PLACES:
+            for suffix in (".yaml", ".yml"):
+                path = folder / f"{stem}{suffix}"
+                if path.name in read or not path.exists():
+                    continue
+                if f"{stem}.yaml" not in read:
+                    cure = _PLACES[stem]
+                elif (folder / f"{stem}.yaml").exists():
+                    cure = f"{stem}.yaml beside it is; remove one of them"
+                else:
+                    cure = f"rename it to {stem}.yaml"
+                self.warnings.append(Problem(place=Place(file=str(path)), message="is not read", cure=cure))
 
     def _signal(self, name: str) -> Signal | None:
         parts = ("signals", name, "signal.yaml")
@@ -150,11 +201,14 @@ class _Loader:
             if not self._refuse_other_suffix(path):
                 self._add(path.parent, "holds no signal.yaml", "add it, or move the folder away")
             return None
+        self.signals_found.add(name)
+        self._warn_of_unread(path.parent, ("signal.yaml",))
         document = self._document(parts)
         if document is None:
             return None
         signal = load_signal(document, name=name, root=self._root)
         self.problems.extend(document.problems)
+        self.warnings.extend(document.warnings)
         return signal
 
     def _rule(self, name: str, signals: Mapping[str, Signal], broken: set[str]) -> Rule | None:
@@ -165,11 +219,14 @@ class _Loader:
                 message = "holds no rule.yaml and is not read"
                 self.warnings.append(Problem(place=Place(file=str(path.parent)), message=message))
             return None
+        self.rules_found.add(name)
+        self._warn_of_unread(path.parent, ("rule.yaml", "tests.yaml"))
         document = self._document(parts)
         if document is None:
             return None
         rule = load_rule(document, name=name, root=self._root, signals=signals, broken_signals=broken)
         self.problems.extend(document.problems)
+        self.warnings.extend(document.warnings)
         return rule
 
     def _refuse_shared_names(self, rules: list[str], signals: list[str]) -> None:
@@ -180,7 +237,7 @@ class _Loader:
 def _expired(rules: Mapping[str, Rule], today: date) -> list[Problem]:
     return [
         Problem(
-            place=rule.place,
+            place=exemption.hosts_place,
             message=f"exempt[{index}]: ended on {exemption.until}, so {exemption.hosts} is no longer exempt",
             cure="remove it, or set a later day",
         )

@@ -6,13 +6,13 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from remedy.conditions import compile_condition
+from remedy.conditions import compile_condition, parse_problems
 from remedy.errors import FilesError, UsageError
 from remedy.limits import Limit, WaveShare
 from remedy.load.digest import digest_of
 from remedy.load.document import Document, Route
 from remedy.load.inventory.patterns import check_pattern
-from remedy.load.schema import check_shape
+from remedy.load.schema import Shape, check_parts
 from remedy.load.scripts import load_scripts, script_digests
 from remedy.load.signals import has_one_row, load_params
 from remedy.model import (
@@ -65,23 +65,23 @@ def load_rule(
     Return the rule in root/NAME, or None when its problems are in the document.
 
     A rule whose signal is among `broken_signals` is not checked against it: the
-    signal's own problems are enough.
+    signal's own problems are enough. Every mistake is looked for: neither a wrong
+    form nor a wrong signal hides what can be judged without it.
     """
-    if not check_shape(document, "rule"):
+    shape = check_parts(document, "rule")
+    if not shape.whole:
+        _check_sound_parts(document, shape, name=name, root=root, signals=signals, broken=broken_signals)
         return None
     raw: dict[str, Any] = document.raw
-    if raw["rule"] != name:
-        document.add(["rule"], f"'{raw['rule']}' is not the name of its folder, '{name}'", "make them equal")
-    _refuse_windows(document, raw)
-    _check_hosts(document, ["hosts"], raw["hosts"])
+    _check_name(document, name)
+    _refuse_windows(document)
+    _check_hosts(document, ["hosts"])
     params = load_params(document, raw.get("params", {}))
     fix = load_scripts(document, "fix", root=root, folder=(name,))
     risk = Risk(raw.get("risk", Risk.SAFE.value))
     limits = _load_limits(document)
     rollout = _load_rollout(document, risk)
     scope = _scope(document, raw["signal"], params=params, signals=signals, broken=broken_signals)
-    if scope is None:
-        return None
     when = _condition(document, ["when"], scope)
     exempt = tuple(_load_exemption(document, index, scope) for index in range(len(raw.get("exempt", []))))
     verify = _load_verify(document, raw.get("verify", "later"), scope)
@@ -89,6 +89,53 @@ def load_rule(
         return None
     return _built(document, raw, params=params, when=when, exempt=exempt, verify=verify, fix=fix,
                   risk=risk, limits=limits, rollout=rollout, signals=signals)  # fmt: skip
+
+
+def _check_sound_parts(
+    document: Document,
+    shape: Shape,
+    *,
+    name: str,
+    root: Path,
+    signals: Mapping[str, Signal],
+    broken: Collection[str],
+) -> None:
+    """Look for the mistakes in the sound parts of a rule whose form is wrong somewhere else."""
+    if shape.is_sound("rule"):
+        _check_name(document, name)
+    if shape.is_sound("change_windows"):
+        _refuse_windows(document)
+    if shape.is_sound("hosts"):
+        _check_hosts(document, ["hosts"])
+    if shape.is_sound("fix"):
+        load_scripts(document, "fix", root=root, folder=(name,))
+    if shape.is_sound("limits"):
+        _load_limits(document)
+    if shape.is_sound("rollout"):
+        _load_rollout(document, Risk.SAFE)
+    scope = None
+    has_params = shape.is_sound("params")
+    params = load_params(document, document.value(["params"], {})) if has_params else {}
+    signal = document.value(["signal"])
+    if shape.is_sound("signal") and signal is not None:
+        scope = _scope(document, signal, params=params, signals=signals, broken=broken)
+    _check_conditions(document, shape, scope if has_params else None)
+
+
+def _check_conditions(document: Document, shape: Shape, scope: _Scope | None) -> None:
+    if shape.is_sound("when") and document.value(["when"]) is not None:
+        _condition(document, ["when"], scope)
+    exempt = document.value(["exempt"], [])
+    for index in range(len(exempt) if isinstance(exempt, list) else 0):
+        where: Route = ["exempt", index, "where"]
+        if shape.is_sound("exempt", index):
+            _load_exemption(document, index, scope)
+        elif shape.is_sound(*where) and document.value(where) is not None:
+            _condition(document, where, scope)
+    if shape.is_sound("verify"):
+        _load_verify(document, document.value(["verify"]), scope)
+    elif shape.is_sound("verify", "until") and document.value(["verify", "until"]) is not None:
+        _condition(document, ["verify", "until"], scope)
 
 
 def _signal_digests(name: str, conditions: Iterable[Condition | None], signals: Mapping[str, Signal]) -> dict[str, str]:
@@ -151,8 +198,14 @@ def _built(
     )
 
 
-def _refuse_windows(document: Document, raw: Mapping[str, Any]) -> None:
-    if raw.get("change_windows"):
+def _check_name(document: Document, name: str) -> None:
+    named = document.value(["rule"])
+    if named is not None and named != name:
+        document.add(["rule"], f"'{named}' is not the name of its folder, '{name}'", "make them equal")
+
+
+def _refuse_windows(document: Document) -> None:
+    if document.value(["change_windows"]):
         document.add(
             ["change_windows"],
             "change windows are not supported yet, and the fixes of a rule with windows must not run outside them,"
@@ -161,7 +214,10 @@ def _refuse_windows(document: Document, raw: Mapping[str, Any]) -> None:
         )
 
 
-def _check_hosts(document: Document, route: Route, pattern: str) -> None:
+def _check_hosts(document: Document, route: Route) -> None:
+    pattern = document.value(route)
+    if pattern is None:
+        return
     try:
         check_pattern(pattern, files=False)
     except UsageError as exc:
@@ -187,8 +243,12 @@ def _scope(
     )
 
 
-def _condition(document: Document, route: Route, scope: _Scope) -> Condition | None:
+def _condition(document: Document, route: Route, scope: _Scope | None) -> Condition | None:
+    """Return the condition at route; without a scope it is only parsed, and None."""
     place = document.place(route)
+    if scope is None:
+        document.problems.extend(parse_problems(document.value(route), place=place))
+        return None
     try:
         condition = compile_condition(
             document.value(route),
@@ -208,10 +268,10 @@ def _condition(document: Document, route: Route, scope: _Scope) -> Condition | N
     return condition
 
 
-def _load_exemption(document: Document, index: int, scope: _Scope) -> Exemption:
+def _load_exemption(document: Document, index: int, scope: _Scope | None) -> Exemption:
     route: Route = ["exempt", index]
     raw = document.value(route)
-    _check_hosts(document, [*route, "hosts"], raw["hosts"])
+    _check_hosts(document, [*route, "hosts"])
     until = None
     if "until" in raw:
         try:
@@ -219,10 +279,16 @@ def _load_exemption(document: Document, index: int, scope: _Scope) -> Exemption:
         except ValueError:
             document.add([*route, "until"], f"there is no day {raw['until']}", "write YYYY-MM-DD")
     where = _condition(document, [*route, "where"], scope) if "where" in raw else None
-    return Exemption(hosts=raw["hosts"], where=where, reason=raw["reason"], until=until)
+    return Exemption(
+        hosts=raw["hosts"],
+        where=where,
+        reason=raw["reason"],
+        until=until,
+        hosts_place=document.place([*route, "hosts"]),
+    )
 
 
-def _load_verify(document: Document, raw: object, scope: _Scope) -> VerifyLater | VerifyUntil | None:
+def _load_verify(document: Document, raw: object, scope: _Scope | None) -> VerifyLater | VerifyUntil | None:
     if not isinstance(raw, dict):
         return VerifyLater()
     settle_s = document.duration_s(["verify", "settle"], default_s=_SETTLE_S, most_s=10 * _MINUTE_S)

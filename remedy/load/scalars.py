@@ -5,7 +5,9 @@ from collections.abc import Iterator, Mapping
 
 from remedy.load.nodes import ScalarValue
 
-__all__ = ["character_code", "control_doubt", "control_offsets", "resolved_scalar"]
+__all__ = ["TOO_LARGE", "character_code", "control_doubt", "control_offsets", "doubt_cure", "resolved_scalar"]
+
+TOO_LARGE = "is too large a number"
 
 _INTEGER = re.compile(r"[-+]?(?:0|[1-9][0-9]*)")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
@@ -55,7 +57,7 @@ def resolved_scalar(text: str) -> tuple[ScalarValue, str, str]:
         return text, "is a boolean to some readers of YAML and text to others", _quote(text, f", or {meant}")
     if _INTEGER.fullmatch(text):
         if len(text) > _INTEGER_DIGITS_MAX:
-            return text, "is too large a number", _quote(text, "")
+            return text, TOO_LARGE, f"write a number of at most {_INTEGER_DIGITS_MAX} digits"
         return int(text), "", ""
     if _LEADING_ZERO.fullmatch(text) or _OTHER_BASE.fullmatch(text):
         return text, "is a number in another base to some readers of YAML", _quote(text, ", or the number in decimal")
@@ -64,13 +66,18 @@ def resolved_scalar(text: str) -> tuple[ScalarValue, str, str]:
     if _UNDERSCORE.fullmatch(text):
         return text, "is a number to some readers of YAML and text to others", _quote(text, ", or no underscores")
     if _NOT_FINITE.fullmatch(text):
-        return text, "is no finite number", _quote(text, " for text")
+        return text, "is no finite number", _quote(text, " for text, or a number")
     if _FLOAT.fullmatch(text):
         number = float(text) if len(text) <= 64 else float("inf")
         if number in {float("inf"), float("-inf")}:
-            return text, "is too large a number", _quote(text, "")
+            return text, TOO_LARGE, "write a number of at most 1e300"
         return number, "", ""
     return text, "", ""
+
+
+def doubt_cure(doubt: str) -> str:
+    """Return the cure of a doubtful value in a place that takes text or a number."""
+    return "write a smaller one" if doubt == TOO_LARGE else "put it in quotes"
 
 
 def _quote(text: str, otherwise: str) -> str:

@@ -14,7 +14,7 @@ from remedy.text import nearest, number_text, untrusted
 if TYPE_CHECKING:
     from jsonschema import Draft202012Validator, ValidationError
 
-__all__ = ["SCHEMA_KINDS", "check_shape", "load_schema"]
+__all__ = ["SCHEMA_KINDS", "Shape", "check_parts", "check_shape", "load_schema"]
 
 SCHEMA_KINDS = ("rule", "signal", "tests", "remedy", "inventory")
 
@@ -66,12 +66,45 @@ def _violation(error: "ValidationError") -> _Violation:
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shape:
+    """
+    Which parts of a file have the form that its schema asks for.
+
+    `wrong` are the parts that have not; `lacking` are mappings with a missing or
+    an unknown key, whose other keys may be sound all the same.
+    """
+
+    wrong: tuple[tuple[str | int, ...], ...]
+    lacking: tuple[tuple[str | int, ...], ...]
+
+    @property
+    def whole(self) -> bool:
+        """Whether nothing is wrong with the file's form."""
+        return not self.wrong and not self.lacking
+
+    def is_sound(self, *route: str | int) -> bool:
+        """Say whether nothing is wrong at, above or below a part; a part that is not there is sound."""
+        depth = len(route)
+        return all(path[:depth] != route and route[: len(path)] != path for path in self.wrong) and all(
+            path[:depth] != route for path in self.lacking
+        )
+
+
+def check_parts(document: Document, kind: str) -> Shape:
+    """Add a problem to the document for each violation of the kind's schema; say which parts are sound."""
+    wrong: list[tuple[str | int, ...]] = []
+    lacking: list[tuple[str | int, ...]] = []
+    for error in _validator(kind).iter_errors(document.raw):
+        found = _violation(error)
+        document.problems.extend(_problems(document, found))
+        (lacking if found.keyword in ("required", "additionalProperties") else wrong).append(tuple(found.path))
+    return Shape(wrong=tuple(wrong), lacking=tuple(lacking))
+
+
 def check_shape(document: Document, kind: str) -> bool:
     """Add a problem to the document for each violation of the kind's schema; say whether there was none."""
-    before = len(document.problems)
-    for error in _validator(kind).iter_errors(document.raw):
-        document.problems.extend(_problems(document, _violation(error)))
-    return len(document.problems) == before
+    return check_parts(document, kind).whole
 
 
 @cache
@@ -137,8 +170,20 @@ def _message(found: _Violation) -> tuple[str, str]:
             return f"must be from {least} to {most}, not {number_text(found.instance)}", ""
         case "maxLength":
             return f"is longer than {limit} characters", ""
+        case "anyOf" if (bounds := _exceeded(found)) is not None:
+            return bounds, ""
         case _:
             return f"must be {wanted or 'of another form'}, not {_kind_of(found.instance)}", ""
+
+
+def _exceeded(found: _Violation) -> str | None:
+    """Return what is wrong with a count that is out of its bounds; None when it is something else."""
+    count = found.instance[0] if isinstance(found.instance, list) and found.instance else found.instance
+    bounds: Mapping[str, Any] = next((form for form in found.limit if form.get("type") == "integer"), {})
+    if isinstance(count, bool) or not isinstance(count, int) or "maximum" not in bounds:
+        return None
+    least, most = bounds["minimum"], bounds["maximum"]
+    return None if least <= count <= most else f"the count must be from {least} to {most}, not {count}"
 
 
 def _missing(found: _Violation) -> tuple[str, str]:
@@ -146,6 +191,7 @@ def _missing(found: _Violation) -> tuple[str, str]:
     absent = [str(name) for name in found.limit if name not in found.instance]
     missing = next((name for name in absent if found.message.startswith(repr(name))), absent[0])
     title = found.schema.get("properties", {}).get(missing, {}).get("title", "")
+    title = "" if title.lower() == missing else title[:1].lower() + title[1:]
     because = " (mode: fix needs it)" if found.schema_path[0] == "then" else ""
     return f"the key `{missing}` is missing{because}", f"add `{missing}:`" + (f", {title}" if title else "")
 

@@ -7,7 +7,7 @@ from typing import Any
 from remedy.conditions import RESERVED_WORDS
 from remedy.load.digest import digest_of
 from remedy.load.document import Document
-from remedy.load.schema import check_shape
+from remedy.load.schema import check_parts
 from remedy.load.scripts import load_scripts, script_digests
 from remedy.load.typed import param_value
 from remedy.model import Column, ColumnType, Params, ParamValue, RowPromise, Signal
@@ -27,11 +27,14 @@ def has_one_row(signal: Signal) -> bool:
 
 def load_signal(document: Document, *, name: str, root: Path) -> Signal | None:
     """Return the signal in root/signals/NAME, or None when its problems are in the document."""
-    if not check_shape(document, "signal"):
+    shape = check_parts(document, "signal")
+    if shape.is_sound("signal"):
+        _check_name(document, name)
+    if not shape.whole:
+        if shape.is_sound("collect"):
+            load_scripts(document, "collect", root=root, folder=("signals", name))
         return None
     raw: dict[str, Any] = document.raw
-    if raw["signal"] != name:
-        document.add(["signal"], f"'{raw['signal']}' is not the name of its folder, '{name}'", "make them equal")
     columns = _load_columns(document, raw["columns"])
     key = _load_key(document, raw.get("key", []), columns)
     rows = _load_rows(document, raw.get("rows"), key)
@@ -64,6 +67,12 @@ def load_signal(document: Document, *, name: str, root: Path) -> Signal | None:
         digest=digest,
         place=document.place(),
     )
+
+
+def _check_name(document: Document, name: str) -> None:
+    named = document.value(["signal"])
+    if named is not None and named != name:
+        document.add(["signal"], f"'{named}' is not the name of its folder, '{name}'", "make them equal")
 
 
 def load_params(document: Document, raw: Mapping[str, object]) -> Params:

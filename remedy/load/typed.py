@@ -22,7 +22,7 @@ def _text(raw: str) -> str:
 
 def _number(raw: float) -> float:
     if not -_NUMBER_MAX <= raw <= _NUMBER_MAX:
-        raise ValueError("is too large a number")
+        raise ValueError("is too large a number: at most 1e300")
     return float(raw)
 
 

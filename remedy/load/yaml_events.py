@@ -57,7 +57,7 @@ def read_yaml(raw: bytes | str, *, file: str, limits: YAMLLimits = RULES_LIMITS)
     except Exception as exc:
         # PyYAML lets ValueError, RecursionError and others through; its messages may quote
         # the file, which may hold a password, so neither text nor cause goes on.
-        problem = _foreign(exc, file)
+        problem = _foreign(exc, file, text)
         if problem is None:
             raise
         builder.problems.append(problem)
@@ -113,12 +113,14 @@ def _events(text: str) -> Iterator[Any]:
     yield from yaml.parse(text, Loader=loader)
 
 
-def _foreign(exc: Exception, file: str) -> Problem | None:
+def _foreign(exc: Exception, file: str, text: str) -> Problem | None:
     import yaml
 
     if isinstance(exc, yaml.MarkedYAMLError):
         mark = exc.problem_mark or exc.context_mark
         place = Place(file=file, line=mark.line + 1, column=mark.column + 1) if mark else Place(file=file)
+        if (tab := _tab_before(text, place)) is not None:
+            return Problem(place=tab, message="is not YAML: a tab", cure="use spaces")
         message = " ".join(part for part in (exc.context, exc.problem) if part)
         return Problem(place=place, message=f"is not YAML: {untrusted(message)}")
     if isinstance(exc, yaml.YAMLError):
@@ -126,6 +128,17 @@ def _foreign(exc: Exception, file: str) -> Problem | None:
     if isinstance(exc, (ValueError, OverflowError, RecursionError, MemoryError)):
         return _whole(file, "is not YAML that can be read")
     return None
+
+
+def _tab_before(text: str, place: Place) -> Place | None:
+    """Return the place of a tab in the white space that a line starts with, or at the place itself."""
+    lines = text.split("\n")
+    if not 0 < place.line <= len(lines):
+        return None
+    line = lines[place.line - 1]
+    indent = line[: len(line) - len(line.lstrip(" \t"))]
+    column = indent.find("\t") if "\t" in indent else place.column - 1
+    return Place(file=place.file, line=place.line, column=column + 1) if line[column : column + 1] == "\t" else None
 
 
 @dataclass(slots=True, kw_only=True)

@@ -173,6 +173,131 @@ def test_validate_reports_all_problems_of_all_files(run: Run, tmp_path: Path) ->
     assert "`ovner`" in text.stdout or "'ovner'" in text.stdout
 
 
+def _broken_repository(run: Run, tmp_path: Path, old: str, new: str) -> Path:
+    run("init", "repo")
+    rule = tmp_path / "repo" / "rules" / "low-disk" / "rule.yaml"
+    assert old in rule.read_text()
+    rule.write_text(rule.read_text().replace(old, new, 1))
+    return tmp_path / "repo"
+
+
+def test_validate_counts_what_was_found_and_checks_on(run: Run, tmp_path: Path) -> None:
+    """A mistake in one rule hides neither the number of rules, nor the cases of others, nor the inventory."""
+    repo = _broken_repository(run, tmp_path, "owner:", "ovner:")
+    whole = len(list((repo / "rules").glob("*/rule.yaml")))
+    (repo / "rules" / "low-inodes" / "tests.yaml").write_text("[]\n")
+    (repo / "inventory.yaml").write_text("all:\n  hosts:\n    a: {remedy_params: {low-disk: {x: 1}, nosuch: {x: 1}}}\n")
+
+    document = json.loads(run("validate", "-o", "json", cwd=repo).stdout)
+
+    assert document["rules"] == whole
+    assert {problem["file"] for problem in document["problems"]} == {
+        "rules/low-disk/rule.yaml",
+        "rules/low-inodes/tests.yaml",
+        "inventory.yaml",
+    }
+    assert not any("`low-disk`" in problem["message"] for problem in document["problems"])
+
+
+def test_validate_names_each_wrong_pattern_once_at_its_place(run: Run, tmp_path: Path) -> None:
+    """A pattern that names nothing is one line, its place stands there once, and the nearest name is offered."""
+    repo = _broken_repository(
+        run, tmp_path, "hosts: all\n", "hosts: webb\nexempt:\n  - {hosts: web-11, reason: because}\n"
+    )
+    (repo / "inventory.yaml").write_text("web:\n  hosts:\n    web-1:\n")
+    lines = (repo / "rules" / "low-disk" / "rule.yaml").read_text().splitlines()
+    line = lines.index("hosts: webb") + 1
+
+    done = run("validate", cwd=repo)
+
+    file = "rules/low-disk/rule.yaml"
+    assert done.stdout.splitlines() == [
+        f"{file}:{line}:8: hosts: no host or group is named 'webb'; did you mean web or web-1?",
+        f"{file}:{line + 2}:13: exempt[0].hosts: no host or group is named 'web-11'; did you mean web-1 or web?",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("",), "a folder's name is empty"),
+        (("rules", " "), "a folder's name is empty"),
+        (("rules", "-R", "rules"), "a folder and --rules are given"),
+        (("nosuch",), "there is no folder of rules 'nosuch'"),
+        (("-R", "nosuch"), "there is no folder of rules 'nosuch', which --rules names"),
+        (("notes",), ""),
+    ],
+)
+def test_validate_without_a_folder_of_rules_is_refused(
+    run: Run, tmp_path: Path, words: tuple[str, ...], message: str
+) -> None:
+    """What names no rules, or two sets of them, never ends as `no problems`."""
+    run("init", "repo")
+    (tmp_path / "repo" / "notes" / "old").mkdir(parents=True)
+
+    done = run("validate", *words, cwd=tmp_path / "repo")
+
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert "no problems" not in done.stdout + done.stderr
+
+
+def test_validate_counts_a_folder_once(run: Run, tmp_path: Path) -> None:
+    """The same folder given twice, by two names, is checked once."""
+    run("init", "repo")
+    once = run("validate", "rules", cwd=tmp_path / "repo")
+    twice = run("validate", "rules", "./rules/../rules", cwd=tmp_path / "repo")
+
+    assert once.returncode == twice.returncode == 0
+    assert once.stdout == twice.stdout
+
+
+def test_inventory_says_that_winrm_is_not_supported_yet(run: Run, tmp_path: Path) -> None:
+    """A host that this version cannot reach does not look as if it could."""
+    (tmp_path / "inventory.yaml").write_text("all:\n  hosts:\n    win-1: {ansible_connection: winrm}\n    web-1:\n")
+
+    lines = run("inventory").stdout.splitlines()
+
+    assert [line for line in lines if "winrm, not supported yet" in line] == [
+        line for line in lines if line.startswith("win-1")
+    ]
+
+
+def test_missing_inventory_is_told_with_what_names_it(run: Run, tmp_path: Path) -> None:
+    """A file that is not there is told together with the file or variable that names it."""
+    (tmp_path / "remedy.yaml").write_text("inventory: gone.yaml\n")
+    by_file = run("inventory")
+    by_flag = run("inventory", "-i", "lost.yaml")
+
+    assert by_file.returncode == by_flag.returncode == 1
+    assert by_file.stderr == "remedy: there is no inventory 'gone.yaml', which remedy.yaml names\n"
+    assert "there is no inventory 'lost.yaml'; for a host of that name" in by_flag.stderr
+
+
+def test_binary_on_standard_input_is_one_line(tmp_path: Path) -> None:
+    """An inventory that is no text is refused in one message."""
+    done = subprocess.run(
+        [sys.executable, "-m", "remedy", "inventory", "-i", "-"],
+        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)},
+        input=b"\x7fELF\xff\xfe",
+        capture_output=True,
+        timeout=60,
+    )
+
+    assert done.returncode == 1
+    assert done.stderr == b"remedy: the inventory on standard input is not UTF-8 text\n"
+
+
+@pytest.mark.parametrize("value", ["-1", "1.5", "99999999999", "200%", "some"])
+def test_wrong_max_unseen_says_what_can_be_written(run: Run, value: str) -> None:
+    """A limit that is none is answered with the two forms it can have."""
+    done = run("scan", "--max-unseen", value)
+
+    assert done.returncode == 1
+    assert done.stderr == f"remedy: --max-unseen {value}: write N or P%, such as 3 or 10%\n"
+
+
 def test_inventory_reads_ansible_json_from_stdin(run: Run) -> None:
     """`ansible-inventory --list` JSON on standard input is an inventory."""
     listing = {

@@ -50,7 +50,12 @@ def test_condition_is_a_frozen_value() -> None:
 
 def test_public_names_are_these() -> None:
     """The package offers the compiler, its result and the words that nothing may be named."""
-    assert sorted(remedy.conditions.__all__) == ["CheckedCondition", "RESERVED_WORDS", "compile_condition"]
+    assert sorted(remedy.conditions.__all__) == [
+        "CheckedCondition",
+        "RESERVED_WORDS",
+        "compile_condition",
+        "parse_problems",
+    ]
 
 
 def test_compile_changes_none_of_its_arguments() -> None:

@@ -143,3 +143,15 @@ def test_remedy_yaml_of_a_stranger_above_is_refused(tmp_path: Path, owner: int, 
     with pytest.raises(UsageError, match="belongs to user"):
         load_config(tmp_path / "below", environment={}, system_file=tmp_path / "none")
     assert load_config(tmp_path, environment={}, system_file=tmp_path / "none").rules == tmp_path / "elsewhere"
+
+
+def test_tilde_is_the_callers_home(tmp_path: Path) -> None:
+    """`~/` in remedy.yaml is the home of whoever calls, as in a shell."""
+    (tmp_path / "remedy.yaml").write_text("rules: ~/rules\ninventory: ~/hosts.yaml\nstate: ~/state\n")
+    config = load_config(tmp_path, environment={"HOME": "/home/anna"}, system_file=tmp_path / "none.yaml")
+
+    assert (config.rules, config.inventory, config.state) == (
+        Path("/home/anna/rules"),
+        "/home/anna/hosts.yaml",
+        Path("/home/anna/state"),
+    )

@@ -460,3 +460,60 @@ def test_reference_to_a_secret_is_no_warning(tmp_path: Path) -> None:
 
     assert inventory.warnings == ()
     assert inventory.hosts["web-1"].connection == Connection(password="env:PASS")
+
+
+@pytest.mark.parametrize(
+    ("variable", "meant"),
+    [
+        ("ansible_hots", "ansible_host"),
+        ("ansible_prot", "ansible_port"),
+        ("ansible_usr", "ansible_user"),
+        ("ansible_conection", "ansible_connection"),
+        ("ansible_hostname", None),
+        ("ansible_user_id", None),
+        ("ansible_ssh_args", None),
+        ("ansible_python_interpreter", None),
+        ("ansible_timeout", None),
+    ],
+)
+def test_name_near_a_variable_that_is_read_is_a_warning(tmp_path: Path, variable: str, meant: str | None) -> None:
+    """A mistyped variable would send remedy to another address; Ansible's other variables are no mistakes."""
+    inventory = _load(tmp_path, {"inventory.yaml": f"all:\n  hosts:\n    web-1:\n      {variable}: ''\n"})
+
+    assert [(each.place.line, each.cure) for each in inventory.warnings] == (
+        [] if meant is None else [(4, f"did you mean `{meant}`?")]
+    )
+
+
+def test_misspelt_variable_is_told_once_a_file(tmp_path: Path) -> None:
+    """A thousand hosts with the same mistake are one warning."""
+    hosts = "".join(f"    web-{number}: {{ansible_hots: a}}\n" for number in range(1000))
+
+    assert len(_load(tmp_path, {"inventory.yaml": f"all:\n  hosts:\n{hosts}"}).warnings) == 1
+
+
+def test_list_of_ansible_inventory_in_a_yaml_file_has_its_variables(tmp_path: Path) -> None:
+    """JSON of `ansible-inventory --list` is known by what it holds, whatever its file is called."""
+    listing = {"_meta": {"hostvars": {"web-1": {"ansible_host": "10.0.0.1"}}}, "all": {"hosts": ["web-1"]}}
+    host = _load(tmp_path, {"inventory.yaml": json.dumps(listing)}).hosts["web-1"]
+
+    assert host.connection.address == "10.0.0.1"
+
+
+def test_message_of_many_problems_is_cut_and_the_problems_are_not(tmp_path: Path) -> None:
+    """A folder that is no inventory does not fill the screen: 50 problems are shown, and how many more there are."""
+    lines = "".join(f"what is this {number}\n" for number in range(120))
+    with pytest.raises(FilesError) as caught:
+        _load(tmp_path, {"hosts": lines}, source="hosts")
+
+    shown = str(caught.value).splitlines()
+    assert (len(shown), shown[-1], len(caught.value.problems)) == (51, "and 70 more", 120)
+
+
+def test_overrides_of_broken_rules_are_not_looked_at(tmp_path: Path) -> None:
+    """An override for a rule that could not be read is no mistake of the inventory."""
+    file = tmp_path / "inventory.yaml"
+    file.write_text("all:\n  hosts:\n    a:\n      remedy_params: {broken: {x: 1}, low-disk: {below_percent: 5}}\n")
+    inventory = load_inventory(str(file), types=TYPES, untyped=["broken"])
+
+    assert inventory.hosts["a"].params == {"low-disk": {"below_percent": 5.0}}

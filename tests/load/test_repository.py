@@ -9,6 +9,7 @@ import pytest
 from remedy.errors import FilesError, Place
 from remedy.limits import Limit, WaveShare
 from remedy.load import load_repository, starter_rules
+from remedy.load.repository import survey_repository
 from remedy.model import Column, ColumnType, Mode, Risk, RowPromise, RuleLimits, RuleRollout, VerifyLater, VerifyUntil
 from tests.load.tables import BASE
 
@@ -128,6 +129,7 @@ def test_problems_of_all_files_come_together(root: Path) -> None:
     (root / "low-disk/clean.sh").unlink()
 
     assert [line.split(" ")[0] for line in _said(root)] == [
+        "low-disk/rule.yaml:11:19:",
         "low-disk/rule.yaml:13:7:",
         "signals/reboot/signal.yaml:1:1:",
         "signals/reboot/signal.yaml:2:1:",
@@ -291,3 +293,65 @@ def test_starter_rules_are_found_and_load() -> None:
 
     assert {"low-disk", "low-inodes", "stale-reboot", "expiring-password"} <= set(repository.rules)
     assert repository.warnings == ()
+
+
+def _warned(root: Path, today: date | None = None) -> list[str]:
+    return [str(each).replace(f"{root}/", "") for each in load_repository(root, today=today).warnings]
+
+
+def test_fix_for_windows_only_is_a_warning(root: Path) -> None:
+    """A fix that no host can get in this version is told at its place; one with a script for linux as well is not."""
+    assert _warned(root) == []
+    _change(root / "low-disk/rule.yaml", "  linux: {script: clean.sh, become: root, timeout: 5m}\n", "")
+
+    (warning,) = _warned(root)
+    assert warning == (
+        "low-disk/rule.yaml:11:3: fix: has a script for windows only, and this version reaches no Windows host yet;"
+        " add one for linux"
+    )
+
+
+@pytest.mark.parametrize(
+    ("file", "warning"),
+    [
+        ("low-disk/rule.yml", "is not read; rule.yaml beside it is; remove one of them"),
+        ("low-disk/tests.yml", "is not read; tests.yaml beside it is; remove one of them"),
+        ("long-up/tests.yml", "is not read; rename it to tests.yaml"),
+        ("signals/disk/signal.yml", "is not read; signal.yaml beside it is; remove one of them"),
+        ("low-disk/signal.yaml", "is not read; a signal is a folder with a signal.yaml in it, right below signals/"),
+        ("rule.yml", "is not read; a rule is a folder with a rule.yaml in it, right below the rules folder"),
+    ],
+)
+def test_file_that_looks_like_ours_and_is_not_read_is_a_warning(root: Path, file: str, warning: str) -> None:
+    """No rule, signal or case is left out in silence because of its file's name or place."""
+    (root / file).write_text("")
+
+    assert _warned(root) == [f"{file}: {warning}"]
+
+
+def test_expired_exemption_is_warned_about_at_its_own_place(root: Path) -> None:
+    """The warning of an exemption that is over stands at its own hosts, and so does the loaded exemption."""
+    exempt = "exempt:\n  - {hosts: web, reason: x, until: 2026-01-01}\nfix:\n"
+    _change(root / "low-disk/rule.yaml", "fix:\n", exempt)
+    (exemption,) = load_repository(root).rules["low-disk"].exempt
+
+    assert exemption.hosts_place == Place(file=str(root / "low-disk/rule.yaml"), line=11, column=13)
+    assert _warned(root, date(2026, 1, 2))[0].startswith("low-disk/rule.yaml:11:13: exempt[0]: ended on 2026-01-01")
+
+
+def test_survey_counts_what_was_found_and_keeps_what_is_whole(root: Path) -> None:
+    """One broken rule takes neither the other rule nor itself out of what was found."""
+    _change(root / "low-disk/rule.yaml", "risk: safe", "risk: sfe")
+
+    survey = survey_repository(root)
+
+    assert (survey.rules_found, survey.signals_found) == ({"low-disk", "long-up"}, {"disk", "reboot"})
+    assert set(survey.repository.rules) == {"long-up"}
+    assert len(survey.problems) == 1
+
+
+def test_folder_whose_folders_hold_no_rule_is_refused(tmp_path: Path) -> None:
+    """A folder of folders without any rule.yaml is an error, not a repository of no rules."""
+    (tmp_path / "rules" / "notes").mkdir(parents=True)
+
+    assert _said(tmp_path / "rules") == [f"{tmp_path}/rules: holds no rule; a rule is a folder with a rule.yaml in it"]

@@ -1,6 +1,7 @@
 """The forms of an inventory: groups in YAML or JSON, and plain lists of names."""
 
 import json
+import re
 from collections.abc import Sequence
 from types import MappingProxyType
 from typing import Any
@@ -17,6 +18,9 @@ __all__ = ["LIST_CURE", "read_json_groups", "read_names", "read_yaml_groups"]
 LIST_CURE = "let Ansible write it out: ansible-inventory -i FILE --list > inventory.json"
 _SECTIONS = ("hosts", "children", "vars")
 _DEPTH_MAX = 64
+_INI_SECTION = re.compile(rb"\[[^\]\s,]+\]")
+_INI_HOST = re.compile(rb"[A-Za-z0-9_][A-Za-z0-9_.-]*(?:\s+[A-Za-z_][A-Za-z0-9_]*=\S+)+")
+_BARE_NAME = re.compile(rb"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 
 def read_yaml_groups(graph: Graph, raw: bytes, *, file: str) -> None:
@@ -26,7 +30,16 @@ def read_yaml_groups(graph: Graph, raw: bytes, *, file: str) -> None:
     Raises:
         FilesError: it is no YAML; problems of what it says go to the graph.
     """
-    node = read_yaml(raw, file=file, limits=INVENTORY_LIMITS)
+    try:
+        node = read_yaml(raw, file=file, limits=INVENTORY_LIMITS)
+    except FilesError:
+        if (looks := _not_yaml(raw, file)) is None:
+            raise
+        graph.problems.append(looks)
+        return
+    if isinstance(node, (ScalarNode, ListNode)) and (looks := _not_yaml(raw, file)) is not None:
+        graph.problems.append(looks)
+        return
     if isinstance(node, ScalarNode) and node.value is None:
         _add(graph, file, node, "the inventory is empty", "write `all:` and below it `hosts:`")
         return
@@ -45,6 +58,9 @@ def read_json_groups(graph: Graph, raw: bytes | str, *, file: str) -> None:
 
 def read_names(graph: Graph, text: str, *, file: str) -> None:
     """Add the hosts of a plain list: one name a line, `#` starts a comment."""
+    if "\0" in text:
+        graph.problems.append(_whole(file, "is no text: it holds a NUL character", "name an inventory"))
+        return
     for number, line in enumerate(text.splitlines(), start=1):
         name = line.partition("#")[0].strip()
         if not name:
@@ -63,6 +79,24 @@ def _looks_like(line: str) -> tuple[str, str] | None:
         return "this looks like an INI inventory, which is not supported yet", LIST_CURE
     if line.endswith(":") or line.startswith(("- ", "---")):
         return "this looks like YAML, and a plain list of host names was expected", "name the file inventory.yaml"
+    return None
+
+
+def _not_yaml(raw: bytes, file: str) -> Problem | None:
+    """Return what a file that is named as YAML and holds no groups looks like, and the cure."""
+    lines = [line.partition(b"#")[0].strip() for line in raw.splitlines()]
+    first = next((number for number, line in enumerate(lines, start=1) if line and line[:1] != b";"), 0)
+    if not first:
+        return None
+    place = Place(file=file, line=first, column=1)
+    line = lines[first - 1]
+    if _INI_SECTION.fullmatch(line) or _INI_HOST.fullmatch(line):
+        return Problem(
+            place=place, message="this looks like an INI inventory, which is not supported yet", cure=LIST_CURE
+        )
+    if all(not each or _BARE_NAME.fullmatch(each) for each in lines):
+        message = "this looks like a plain list of host names, and by its name the file is YAML"
+        return Problem(place=place, message=message, cure="rename it, for example to hosts.txt")
     return None
 
 

@@ -1,5 +1,6 @@
 """The raw inventory while it is read: groups, hosts, and the variables that remedy needs."""
 
+import difflib
 import re
 from dataclasses import dataclass, field
 
@@ -27,6 +28,28 @@ LITERAL_VARIABLES = frozenset(
     }
 )
 """Variables that may hold a secret; their values are never kept, shown or used."""
+
+_CONNECTION_VARIABLES = frozenset(
+    {
+        "ansible_become",
+        "ansible_connection",
+        "ansible_group_priority",
+        "ansible_host",
+        "ansible_password",
+        "ansible_port",
+        "ansible_private_key_file",
+        "ansible_shell_type",
+        "ansible_ssh_host",
+        "ansible_ssh_pass",
+        "ansible_ssh_port",
+        "ansible_ssh_private_key_file",
+        "ansible_ssh_user",
+        "ansible_user",
+    }
+)
+_OTHERS = frozenset({"ansible_ssh_args", "ansible_ssh_password", "ansible_ssh_private_key", "ansible_private_key"})
+_NEAR = 0.9
+"""`ansible_hots` is nearer than this to `ansible_host`; the facts `ansible_hostname` and `ansible_user_id` are not."""
 
 _HOST = re.compile(r"[A-Za-z0-9_:][A-Za-z0-9_.:-]{0,252}")
 _GROUP = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,252}")
@@ -82,6 +105,7 @@ class Graph:
         self.hosts: dict[str, Group] = {}
         self.problems: list[Problem] = []
         self.warnings: list[Problem] = []
+        self._looked_at: set[tuple[str, str]] = set()
 
     def add_group(self, name: str, place: Place) -> Group | None:
         """Return the group of that name, made if it is new; None when it cannot be one."""
@@ -133,9 +157,22 @@ class Graph:
                 message = f"{owner}: unknown variable `{untrusted(name, characters_max=80)}`"
                 self.problems.append(Problem(place=place, message=message, cure=cure))
                 continue
+            self._warn_of_misspelt(name, owner, place)
             variable = Variable(name=name, owner=owner, file=file, node=entry.value)
             self._warn_of_literal(variable)
             target[name] = variable
+
+    def _warn_of_misspelt(self, name: str, owner: str, place: Place) -> None:
+        """Warn, once a file, of a name that is nearly one of those that say how a host is reached."""
+        if (place.file, name) in self._looked_at:
+            return
+        self._looked_at.add((place.file, name))
+        if name in _CONNECTION_VARIABLES or name in LITERAL_VARIABLES or name in _OTHERS:
+            return
+        near = difflib.get_close_matches(name, sorted(_CONNECTION_VARIABLES), n=1, cutoff=_NEAR)
+        if near:
+            message = f"{owner}: `{untrusted(name, characters_max=80)}` is no variable that remedy reads"
+            self.warnings.append(Problem(place=place, message=message, cure=f"did you mean `{near[0]}`?"))
 
     def _warn_of_literal(self, variable: Variable) -> None:
         node = variable.node

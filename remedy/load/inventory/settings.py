@@ -1,7 +1,7 @@
 """From a host's effective variables to how it is reached, or why it must not be."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
@@ -9,6 +9,7 @@ from remedy.errors import Problem
 from remedy.load.inventory.graph import LITERAL_VARIABLES, Variable, is_reference, is_template
 from remedy.load.inventory.precedence import Resolved
 from remedy.load.nodes import ListNode, MappingNode, Node, OpaqueNode, ScalarNode, plain
+from remedy.load.scalars import doubt_cure
 from remedy.load.typed import typed_param
 from remedy.model import Connection, Host, Params, ParamValue, Platform, Transport
 from remedy.text import nearest, untrusted
@@ -68,10 +69,11 @@ _DEFAULTS: Mapping[str, frozenset[str]] = {
 class HostReader:
     """Makes hosts of resolved variables; collects problems of values that are simply wrong."""
 
-    def __init__(self, *, folder: Path | None, types: Mapping[str, Params]) -> None:
+    def __init__(self, *, folder: Path | None, types: Mapping[str, Params], untyped: Collection[str] = ()) -> None:
         self.problems: list[Problem] = []
         self._folder = folder
         self._types = types
+        self._untyped = untyped
         self._typed: dict[int, Mapping[str, Params]] = {}
 
     def host(self, resolved: Resolved) -> Host:
@@ -157,6 +159,8 @@ class HostReader:
             return {}
         typed: dict[str, dict[str, ParamValue]] = {}
         for name, entry in node.entries.items():
+            if name in self._untyped:
+                continue
             if name not in self._types:
                 self._unknown(variable, entry.line, entry.column, f"unknown rule or signal `{_short(name)}`", name,
                               list(self._types))  # fmt: skip
@@ -211,7 +215,7 @@ def _unusable(node: Node) -> str:
             return f"{node.what} is not supported here; write the value"
         case ScalarNode():
             if node.doubt:
-                return f"{node.doubt}; put it in quotes"
+                return f"{node.doubt}; {doubt_cure(node.doubt)}"
             if isinstance(node.value, str) and is_template(node.value):
                 return "a template is not supported here; write the value"
             return ""
@@ -262,7 +266,7 @@ class _Variables:
             self.barred.append(f"{variable.name} is a template, which only Ansible can fill in; write the value")
             return None
         if node.doubt:
-            self._problems.append(variable.problem(node.doubt, "put it in quotes"))
+            self._problems.append(variable.problem(node.doubt, doubt_cure(node.doubt)))
             return None
         return None if node.value is None else (variable, node.value)
 

@@ -1,6 +1,6 @@
 """An inventory from wherever it was named: a file, a folder, standard input, or hosts with commas."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
@@ -23,13 +23,16 @@ _VARS_FOLDERS = frozenset({"group_vars", "host_vars"})
 _STDIN = "standard input"
 
 
-def load_inventory(source: str, *, stdin_text: str | None = None, types: Mapping[str, Params]) -> Inventory:
+def load_inventory(
+    source: str, *, stdin_text: str | None = None, types: Mapping[str, Params], untyped: Collection[str] = ()
+) -> Inventory:
     """
     Return the hosts and groups of an inventory.
 
     `source` is a file, a folder, `-` (what is in stdin_text), or hosts with commas,
     of which the literal `localhost,` is this machine. `types` are the default
-    parameters of every rule and signal: they type `remedy_params`.
+    parameters of every rule and signal: they type `remedy_params`. `untyped` are
+    rules and signals that are broken: overrides for them are not looked at.
 
     Raises:
         UsageError: the source is empty or does not exist.
@@ -39,7 +42,7 @@ def load_inventory(source: str, *, stdin_text: str | None = None, types: Mapping
     folder = _read_source(graph, source, stdin_text)
     if graph.problems:
         raise FilesError(graph.problems)
-    reader = HostReader(folder=folder, types=types)
+    reader = HostReader(folder=folder, types=types, untyped=untyped)
     resolved, groups = resolve(graph)
     hosts = {host.name: _localhost(source, reader.host(host)) for host in resolved}
     problems = [*graph.problems, *reader.problems, *_shared_names(hosts, groups, source)]
@@ -134,7 +137,7 @@ def _read_one(graph: Graph, path: Path) -> bool:
     except (OSError, ValueError) as exc:
         graph.problems.append(Problem(place=Place(file=file), message=str(exc)))
         return False
-    if path.suffix in _YAML:
+    if path.suffix in _YAML and not (raw.lstrip()[:1] == b"{" and b'"_meta"' in raw):
         _noting(graph, lambda: read_yaml_groups(graph, raw, file=file))
         return True
     if path.suffix == ".json" or raw.lstrip()[:1] == b"{":
@@ -151,7 +154,7 @@ def _read_one(graph: Graph, path: Path) -> bool:
     try:
         read_names(graph, raw.decode("utf-8"), file=file)
     except UnicodeDecodeError:
-        graph.problems.append(Problem(place=Place(file=file), message="is not UTF-8", cure="save it as UTF-8"))
+        graph.problems.append(Problem(place=Place(file=file), message="is not UTF-8 text", cure="save it as UTF-8"))
     return True
 
 
