@@ -1,14 +1,24 @@
 """The commands: their arguments and help; each imports what it needs only when it runs."""
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from remedy.cli.composition import Options
-
 from remedy.cli.completion import complete_host, complete_rule
+from remedy.cli.options import (
+    InventoryOption,
+    LimitOption,
+    MaxUnseenOption,
+    OutputOption,
+    ReasonOption,
+    RuleOption,
+    RulesOption,
+    SSHConfigOption,
+    StateOption,
+    TagOption,
+    options_of,
+)
 
 __all__ = [
     "app",
@@ -45,77 +55,6 @@ Exit codes: 0 done, 1 could not run, 2 fixes pending (--detailed-exitcode), 3 ba
 5 halted or blocked by a limit, 6 a name matched nothing, 130 interrupted.
 """,
 )
-
-_Rules = Annotated[
-    str | None,
-    typer.Option("--rules", "-R", metavar="DIR", help="Folder of rules (else REMEDY_RULES, remedy.yaml, ./rules)."),
-]
-_Inventory = Annotated[
-    str | None,
-    typer.Option(
-        "--inventory",
-        "-i",
-        metavar="FILE",
-        help="Ansible YAML, `ansible-inventory --list` JSON, a list of hosts, `-` for standard input, or `a,b,`.",
-    ),
-]
-_Limit = Annotated[
-    str | None,
-    typer.Option("--limit", "-l", metavar="PATTERN", help="Only these hosts: names, groups, globs, `:&`, `:!`, @file."),
-]
-_Rule = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--rule", "-r", metavar="RULE", autocompletion=complete_rule, help="Only this rule (may be repeated)."
-    ),
-]
-_Tag = Annotated[
-    list[str] | None, typer.Option("--tag", metavar="TAG", help="Only rules with this tag (may be repeated).")
-]
-_State = Annotated[
-    str | None,
-    typer.Option(
-        "--state", metavar="DIR", help="State directory (else REMEDY_STATE, remedy.yaml, /var/lib/remedy, XDG)."
-    ),
-]
-_SSHConfig = Annotated[
-    str | None, typer.Option("--ssh-config", metavar="FILE", help="Instead of ~/.ssh/config and /etc/ssh/ssh_config.")
-]
-_Output = Annotated[
-    str, typer.Option("--output", "-o", metavar="text|json", help="Form of the result on standard output.")
-]
-_MaxUnseen = Annotated[
-    str, typer.Option("--max-unseen", metavar="N|P%", help="How many hosts that were not seen still count as complete.")
-]
-_Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; it stands in the audit log.")]
-
-
-def _options(
-    *,
-    rules: str | None = None,
-    inventory: str | None = None,
-    limit: str | None = None,
-    rule: list[str] | None = None,
-    tag: list[str] | None = None,
-    state: str | None = None,
-    ssh_config: str | None = None,
-    output: str = "text",
-) -> "Options":
-    from remedy.cli.composition import Options
-    from remedy.errors import UsageError
-
-    if output not in ("text", "json"):
-        raise UsageError(f"--output {output}: text or json")
-    return Options(
-        rules=rules,
-        inventory=inventory,
-        limit=limit,
-        rule=tuple(rule or ()),
-        tag=tuple(tag or ()),
-        state=state,
-        ssh_config=ssh_config,
-        output=output,
-    )
 
 
 def _show_version(value: bool) -> None:
@@ -155,9 +94,9 @@ def init(
 @app.command()
 def validate(
     paths: Annotated[list[str] | None, typer.Argument(metavar="DIR", help="Folders of rules.")] = None,
-    rules: _Rules = None,
-    inventory: _Inventory = None,
-    output: _Output = "text",
+    rules: RulesOption = None,
+    inventory: InventoryOption = None,
+    output: OutputOption = "text",
 ) -> int:
     """
     Check the files; every problem with file:line:column.
@@ -170,15 +109,15 @@ def validate(
     """
     from remedy.cli.commands.validate import run_validate
 
-    return run_validate(_options(rules=rules, inventory=inventory, output=output), paths or [])
+    return run_validate(options_of(rules=rules, inventory=inventory, output=output), paths or [])
 
 
 @app.command()
 def inventory(
-    inventory: _Inventory = None,
-    rules: _Rules = None,
-    limit: _Limit = None,
-    output: _Output = "text",
+    inventory: InventoryOption = None,
+    rules: RulesOption = None,
+    limit: LimitOption = None,
+    output: OutputOption = "text",
 ) -> int:
     """
     Show the hosts, how they are reached, and their groups.
@@ -189,21 +128,21 @@ def inventory(
     """
     from remedy.cli.commands.inventory import run_inventory
 
-    return run_inventory(_options(rules=rules, inventory=inventory, limit=limit, output=output))
+    return run_inventory(options_of(rules=rules, inventory=inventory, limit=limit, output=output))
 
 
 @app.command()
 def scan(
-    rules: _Rules = None,
-    inventory: _Inventory = None,
-    limit: _Limit = None,
-    rule: _Rule = None,
-    tag: _Tag = None,
-    state: _State = None,
-    ssh_config: _SSHConfig = None,
-    output: _Output = "text",
+    rules: RulesOption = None,
+    inventory: InventoryOption = None,
+    limit: LimitOption = None,
+    rule: RuleOption = None,
+    tag: TagOption = None,
+    state: StateOption = None,
+    ssh_config: SSHConfigOption = None,
+    output: OutputOption = "text",
     save: Annotated[str | None, typer.Option("--save", metavar="FILE", help="Keep the readings as JSON Lines.")] = None,
-    max_unseen: _MaxUnseen = "0",
+    max_unseen: MaxUnseenOption = "0",
 ) -> int:
     """
     Judge hosts; changes nothing on any of them.
@@ -219,7 +158,7 @@ def scan(
     """
     from remedy.cli.commands.scan import run_scan
 
-    options = _options(
+    options = options_of(
         rules=rules,
         inventory=inventory,
         limit=limit,
@@ -234,14 +173,14 @@ def scan(
 
 @app.command()
 def apply(
-    rules: _Rules = None,
-    inventory: _Inventory = None,
-    limit: _Limit = None,
-    rule: _Rule = None,
-    tag: _Tag = None,
-    state: _State = None,
-    ssh_config: _SSHConfig = None,
-    output: _Output = "text",
+    rules: RulesOption = None,
+    inventory: InventoryOption = None,
+    limit: LimitOption = None,
+    rule: RuleOption = None,
+    tag: TagOption = None,
+    state: StateOption = None,
+    ssh_config: SSHConfigOption = None,
+    output: OutputOption = "text",
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only show the plan; nothing that can send a fix is built.")
     ] = False,
@@ -259,7 +198,7 @@ def apply(
             help="Let the fuse of exactly one -r RULE through for up to N hosts.",
         ),
     ] = None,
-    max_unseen: _MaxUnseen = "0",
+    max_unseen: MaxUnseenOption = "0",
     detailed_exitcode: Annotated[
         bool, typer.Option("--detailed-exitcode", help="In a dry run: 2 when fixes are pending.")
     ] = False,
@@ -275,7 +214,7 @@ def apply(
     """
     from remedy.cli.commands.apply import ApplyFlags, run_apply
 
-    options = _options(
+    options = options_of(
         rules=rules,
         inventory=inventory,
         limit=limit,
@@ -304,11 +243,11 @@ def why(
     rule: Annotated[
         str | None, typer.Argument(metavar="RULE", help="One rule; else all.", autocompletion=complete_rule)
     ] = None,
-    rules: _Rules = None,
-    inventory: _Inventory = None,
-    state: _State = None,
-    ssh_config: _SSHConfig = None,
-    output: _Output = "text",
+    rules: RulesOption = None,
+    inventory: InventoryOption = None,
+    state: StateOption = None,
+    ssh_config: SSHConfigOption = None,
+    output: OutputOption = "text",
 ) -> int:
     """
     Explain what the rules say of one host now.
@@ -321,7 +260,7 @@ def why(
     """
     from remedy.cli.commands.why import run_why
 
-    options = _options(
+    options = options_of(
         rules=rules,
         inventory=inventory,
         limit=host,
@@ -336,9 +275,9 @@ def why(
 @app.command()
 def runs(
     run: Annotated[str | None, typer.Argument(metavar="RUN", help="A run id; else the newest runs are listed.")] = None,
-    state: _State = None,
+    state: StateOption = None,
     most: Annotated[int, typer.Option("--most", metavar="N", min=1, max=10_000, help="How many runs to list.")] = 20,
-    output: _Output = "text",
+    output: OutputOption = "text",
 ) -> int:
     """
     List the newest runs, or show one with every execution.
@@ -349,17 +288,17 @@ def runs(
     """
     from remedy.cli.commands.runs import run_runs
 
-    return run_runs(_options(state=state, output=output), run, most=most)
+    return run_runs(options_of(state=state, output=output), run, most=most)
 
 
 @app.command()
 def release(
     rule: Annotated[str, typer.Argument(metavar="RULE", help="The rule that is paused or quarantined.")],
-    reason: _Reason,
+    reason: ReasonOption,
     limit: Annotated[
         str | None, typer.Option("--limit", "-l", metavar="HOST", help="One host: end its quarantine.")
     ] = None,
-    state: _State = None,
+    state: StateOption = None,
 ) -> int:
     """
     End a quarantine or cooldown, or close a breaker.
@@ -372,13 +311,13 @@ def release(
     """
     from remedy.cli.commands.brakes import run_release
 
-    return run_release(_options(limit=limit, state=state), rule, reason)
+    return run_release(options_of(limit=limit, state=state), rule, reason)
 
 
 @app.command()
 def stop(
     reason: Annotated[str, typer.Argument(metavar="REASON", help="Why; shown to everybody until `remedy start`.")],
-    state: _State = None,
+    state: StateOption = None,
 ) -> int:
     """
     Start nothing any more anywhere, until `start`.
@@ -388,11 +327,11 @@ def stop(
     """
     from remedy.cli.commands.brakes import run_stop
 
-    return run_stop(_options(state=state), reason)
+    return run_stop(options_of(state=state), reason)
 
 
 @app.command()
-def start(state: _State = None) -> int:
+def start(state: StateOption = None) -> int:
     """
     Lift a stop.
 
@@ -401,7 +340,7 @@ def start(state: _State = None) -> int:
     """
     from remedy.cli.commands.brakes import run_start
 
-    return run_start(_options(state=state))
+    return run_start(options_of(state=state))
 
 
 _audit = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="The audit log: what happened, for people.")
@@ -409,7 +348,7 @@ app.add_typer(_audit, name="audit")
 
 
 @_audit.command("verify")
-def audit_verify(state: _State = None, output: _Output = "text") -> int:
+def audit_verify(state: StateOption = None, output: OutputOption = "text") -> int:
     """
     Check every audit file: chain, form, and the heads that were recorded.
 
@@ -420,7 +359,7 @@ def audit_verify(state: _State = None, output: _Output = "text") -> int:
     """
     from remedy.cli.commands.audit import run_audit_verify
 
-    return run_audit_verify(_options(state=state, output=output))
+    return run_audit_verify(options_of(state=state, output=output))
 
 
 @app.command()

@@ -1,10 +1,10 @@
 """`remedy why`: what the rules say of one host now, conjunct by conjunct."""
 
 from remedy.cli.caller import caller_now
-from remedy.cli.commands.apply import plan_now
 from remedy.cli.commands.scan import collect_now, judge_all
 from remedy.cli.composition import Loaded, Options, load, make_runners
 from remedy.cli.console import Talk
+from remedy.cli.proposing import plan_now
 from remedy.cli.stopping import stopping
 from remedy.errors import NothingNamed, UsageError
 from remedy.limits import Limit

@@ -1,0 +1,229 @@
+"""A real `remedy apply`: lock, collect, plan, ask, apply, report."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from platform import node
+from typing import Any
+
+from remedy import __version__
+from remedy.cli.caller import Caller, new_run_id, utc_now
+from remedy.cli.composition import Loaded, Options, make_runners
+from remedy.cli.console import Talk
+from remedy.cli.log import open_log
+from remedy.cli.proposing import Seen, fuses_of, history_now, propose, seen_now, show_plan
+from remedy.cli.readings_kept import keep_readings
+from remedy.cli.stopping import Stopping, stopping
+from remedy.cli.watching import Watching
+from remedy.limits import Limit
+from remedy.plan import Plan
+from remedy.render.apply import apply_json, summary_text
+from remedy.render.scan import unseen_text
+from remedy.run.apply import Applied, Applying
+from remedy.run.collect import Runners
+from remedy.run.evidence import Evidence
+from remedy.run.host_work import Surroundings
+from remedy.run.recovery import over_for_certain
+from remedy.state.audit import AuditLog
+from remedy.state.audit_format import AuditType
+from remedy.state.ledger import Ledger
+from remedy.state.locks import Locks
+from remedy.summary import (
+    ExitCode,
+    RuleHalt,
+    Summary,
+    coverage,
+    exit_code,
+    outcome_counts,
+    pending_executions,
+)
+from remedy.text import counted
+
+__all__ = ["ApplyFlags", "RealRun"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApplyFlags:
+    """The flags of apply alone."""
+
+    dry_run: bool
+    readings: str | None
+    yes: bool
+    accept_matched: int | None
+    max_unseen: str
+    detailed_exitcode: bool
+
+
+class RealRun:
+    """One `remedy apply` that may change hosts."""
+
+    def __init__(self, loaded: Loaded, options: Options, flags: ApplyFlags, talk: Talk, caller: Caller) -> None:
+        self._loaded = loaded
+        self._options = options
+        self._flags = flags
+        self._talk = talk
+        self._caller = caller
+        self._run_id = new_run_id(utc_now())
+        self._log: Any = None
+
+    def carry_out(self, limit: Limit) -> int:
+        """Lock, collect, plan, ask, apply, report; return the exit code."""
+        loaded, talk = self._loaded, self._talk
+        runners = make_runners(self._options, self._caller)
+        loaded.state.prepare()
+        talk.say(*loaded.header, f"run        {self._run_id}")
+        stopped = loaded.state.stop_reason()
+        if stopped:
+            talk.say(f"stopped: {stopped}; nobody was contacted; `remedy start` lifts it")
+            if talk.as_json:
+                code = int(ExitCode.HALTED)
+                talk.result_json(
+                    {"apply": 1, "run": self._run_id, "stopped": stopped, "exit_code": code, "outcomes": []}
+                )
+            return int(ExitCode.HALTED)
+        self._log = open_log(loaded.state.log / f"{self._run_id}.log")
+        self._log.info("run.started", run=self._run_id, command=self._caller.command)
+        locks = self._locks()
+        with locks.run(self._run_id), stopping() as stop:
+            ledger = Ledger.open(loaded.state.ledger)
+            try:
+                audit = AuditLog.create(loaded.state.audit, self._run_id, utc_now)
+                try:
+                    evidence = Evidence(ledger, audit, run_id=self._run_id, clock=utc_now)
+                    around = self._surroundings(evidence, locks, runners)
+                    return self._within(ledger, evidence, around, stop, limit)
+                finally:
+                    audit.close()
+            finally:
+                ledger.close()
+
+    def _locks(self) -> Locks:
+        import os
+
+        return Locks(
+            self._loaded.state.locks,
+            run_id=self._run_id,
+            what=self._caller.command,
+            pid=os.getpid(),
+            controller=node(),
+            clock=utc_now,
+        )
+
+    def _surroundings(self, evidence: Evidence, locks: Locks, runners: Runners) -> Surroundings:
+        def on_bug(where: str, exc: BaseException) -> None:
+            from remedy.cli.log import write_traceback
+
+            self._talk.say(f"internal error: {where}: {type(exc).__name__}; {write_traceback(exc)}")
+
+        return Surroundings(
+            runners=runners,
+            signals=self._loaded.repository.signals,
+            evidence=evidence,
+            locks=locks,
+            clock=utc_now,
+            monotonic=time.monotonic,
+            sleep=time.sleep,
+            stop_reason=self._loaded.state.stop_reason,
+            on_bug=on_bug,
+        )
+
+    def _within(self, ledger: Ledger, evidence: Evidence, around: Surroundings, stop: Stopping, limit: Limit) -> int:
+        loaded, talk = self._loaded, self._talk
+        facts = {**loaded.facts, "version": __version__, "controller": node()}
+        if self._flags.accept_matched is not None:
+            facts["accept_matched"] = str(self._flags.accept_matched)
+        evidence.open(actor=self._caller.actor, command=self._caller.command, facts=facts)
+        self._close_dead(ledger, evidence, around.locks)
+        seen = seen_now(loaded, around.runners, talk, stop)
+        keep_readings(loaded, seen.collection, talk)
+        plan = propose(loaded, seen, history_now(loaded, ledger, seen), accept_matched=self._flags.accept_matched)
+        if not talk.as_json:
+            show_plan(loaded, plan, seen, talk)
+        if plan.executions and not stop.asked() and not self._agreed(plan, stop):
+            return self._not_agreed(plan, seen, evidence, stop)
+        self._note_accepted(plan, evidence)
+        evidence.begin(plan, actor=self._caller.actor, command=self._caller.command)
+        applied = self._apply(plan, around, stop)
+        summary = self._summary(plan, seen, applied, interrupted=seen.collection.interrupted or applied.interrupted)
+        code = int(exit_code(summary, max_unseen=limit, detailed=False))
+        evidence.end(code, counts=outcome_counts(applied.ends))
+        self._log.info("run.ended", exit_code=code)
+        self._report(plan, summary, code)
+        return code
+
+    def _close_dead(self, ledger: Ledger, evidence: Evidence, locks: Locks) -> None:
+        """Name, in this run's audit file, the executions that dead runs left open and that are over by now."""
+        for each in over_for_certain(ledger, is_alive=locks.run_is_held, now=utc_now()):
+            evidence.close_dead(each)
+            intent = each.intent
+            self._talk.say(
+                f"{each.closes_as.value}: {intent.rule} on {intent.host}, started by run {intent.run_id}, "
+                f"which died; its end was not seen"
+            )
+
+    def _note_accepted(self, plan: Plan, evidence: Evidence) -> None:
+        """Record a fuse that a person let through."""
+        accepted = self._flags.accept_matched
+        for rule_plan in plan.rules:
+            if accepted is not None and not rule_plan.fuse and rule_plan.matched > rule_plan.matched_max:
+                facts = {"rule": rule_plan.rule.name, "matched": rule_plan.matched, "accepted": accepted}
+                evidence.note(AuditType.FUSE_ACCEPTED, {**facts, "actor": self._caller.actor})
+
+    def _not_agreed(self, plan: Plan, seen: Seen, evidence: Evidence, stop: Stopping) -> int:
+        code = int(ExitCode.INTERRUPTED if stop.asked() else ExitCode.COULD_NOT_RUN)
+        evidence.end(code, counts={})
+        self._talk.say("not agreed; nothing was started")
+        if self._talk.as_json:
+            summary = Summary(coverage=coverage(seen.collection.host_ends, seen.judgements), host_ends=())
+            self._talk.result_json(apply_json(plan, summary, run_id=self._run_id, exit_code=code, dry_run=False))
+        return code
+
+    def _agreed(self, plan: Plan, stop: Stopping) -> bool:
+        if self._flags.yes:
+            return True
+        count = pending_executions(plan)
+        if not count:
+            return True
+        stop.is_asking_a_person = True
+        try:
+            return self._talk.ask(f"apply {counted(count, 'execution')} on {counted(len(plan.hosts), 'host')}?")
+        except KeyboardInterrupt:
+            return False
+        finally:
+            stop.is_asking_a_person = False
+
+    def _apply(self, plan: Plan, around: Surroundings, stop: Stopping) -> Applied:
+        watching = Watching(self._talk, plan, self._log)
+        applying = Applying(
+            plan,
+            self._loaded.selection.scopes,
+            around,
+            on_progress=watching.see,
+            interrupted=stop.asked,
+        )
+        return applying.carry_out()
+
+    def _summary(self, plan: Plan, seen: Seen, applied: Applied, *, interrupted: bool) -> Summary:
+        halts: Sequence[RuleHalt] = applied.halts
+        return Summary(
+            coverage=coverage(seen.collection.host_ends, seen.judgements),
+            host_ends=seen.collection.host_ends,
+            held=plan.held,
+            fuses=fuses_of(plan),
+            ends=applied.ends,
+            relapsed=applied.relapsed,
+            halts=tuple(halts),
+            stopped="" if interrupted else applied.stopped,
+            interrupted=interrupted,
+        )
+
+    def _report(self, plan: Plan, summary: Summary, code: int) -> None:
+        talk = self._talk
+        if talk.as_json:
+            talk.result_json(apply_json(plan, summary, run_id=self._run_id, exit_code=code, dry_run=False))
+            return
+        talk.result(["", *unseen_text(summary.host_ends), *summary_text(summary)])
+        for halt in summary.halts:
+            if halt.by == "max_bad":
+                talk.say(f"{halt.rule} is paused until: remedy release {halt.rule} --reason TEXT")
+        talk.say(f"evidence: remedy runs {self._run_id}; remedy audit verify")

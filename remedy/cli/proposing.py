@@ -1,0 +1,155 @@
+"""What a plan is proposed from: readings of now or of a file, history, and how the plan is shown."""
+
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from platform import node
+
+from remedy.cli.caller import utc_now
+from remedy.cli.commands.scan import collect_now, judge_all
+from remedy.cli.composition import Loaded
+from remedy.cli.console import Talk
+from remedy.cli.stopping import Stopping
+from remedy.errors import UsageError
+from remedy.model import Finding, Reading, ReadingStatus
+from remedy.plan import NO_HISTORY, History, Plan
+from remedy.planning import build_plan
+from remedy.readings import ReadingsFile, parse_readings, time_text
+from remedy.render.plan import plan_text
+from remedy.render.scan import scan_text, unknown_text
+from remedy.run.collect import Collection, Runners
+from remedy.run.recovery import busy_hosts, history_of, left_open
+from remedy.state.ledger import Ledger
+from remedy.state.locks import Locks
+from remedy.summary import (
+    HostEnd,
+    HostEnding,
+)
+from remedy.verdicts import Judgement, by_host, changed_signals, only_fresh
+
+__all__ = [
+    "Seen",
+    "fuses_of",
+    "history_now",
+    "ledger_copy",
+    "plan_now",
+    "propose",
+    "seen_in_file",
+    "seen_now",
+    "show_plan",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What was collected (or read from a file) and what the rules say of it."""
+
+    collection: Collection
+    judgements: tuple[Judgement, ...]
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """All matching rows."""
+        return tuple(finding for judgement in self.judgements for finding in judgement.findings)
+
+
+@contextmanager
+def ledger_copy(loaded: Loaded) -> Iterator[Ledger | None]:
+    """Yield a copy of the ledger, or None when there is none; an unreadable one is an error."""
+    if not loaded.state.has_ledger():
+        yield None
+        return
+    with tempfile.TemporaryDirectory(prefix="remedy-") as aside:
+        ledger = Ledger.open_copy(loaded.state.ledger, Path(aside))
+        try:
+            yield ledger
+        finally:
+            ledger.close()
+
+
+def seen_in_file(loaded: Loaded, path: str, talk: Talk) -> Seen:
+    """Return what a readings file says; its time is the time."""
+    kept = _read_file(path, loaded)
+    selected = set(loaded.selection.hosts)
+    readings = [reading for reading in kept.readings if reading.host in selected]
+    current = tuple(changed_signals(readings, kept.digests, loaded.repository.signals))
+    found = by_host(readings)
+    ends = tuple(_end_of_file(name, found.get(name, {})) for name in loaded.selection.hosts)
+    talk.say(f"readings   {path}, as of {time_text(kept.collected_at)}")
+    collection = Collection(host_ends=ends, readings=current, collected_at=kept.collected_at)
+    return Seen(collection=collection, judgements=judge_all(loaded, current, now=kept.collected_at))
+
+
+def _read_file(path: str, loaded: Loaded) -> ReadingsFile:
+    try:
+        lines = Path(path).read_text(encoding="utf-8").removesuffix("\n").split("\n")
+    except (OSError, UnicodeDecodeError) as exc:
+        raise UsageError(f"--readings {path}: {getattr(exc, 'strerror', None) or 'it is not UTF-8'}") from exc
+    return parse_readings(lines, loaded.repository.signals, file=path)
+
+
+def _end_of_file(name: str, readings: Mapping[str, Reading]) -> HostEnd:
+    """Return how a host had ended when the file was written; one it does not know counts as not reached."""
+    if not readings:
+        return HostEnd(host=name, ending=HostEnding.UNREACHABLE, reason="the file has no readings of it")
+    endings = {ReadingStatus.UNREACHABLE: HostEnding.UNREACHABLE, ReadingStatus.REFUSED: HostEnding.REFUSED}
+    for reading in readings.values():
+        if reading.status in endings:
+            return HostEnd(host=name, ending=endings[reading.status], reason=reading.reason)
+    return HostEnd(host=name, ending=HostEnding.COLLECTED)
+
+
+def seen_now(loaded: Loaded, runners: Runners, talk: Talk, stop: Stopping) -> Seen:
+    """Collect from the selected hosts and judge them."""
+    collection = collect_now(loaded, runners, talk, stop)
+    return Seen(collection=collection, judgements=judge_all(loaded, collection.readings, now=collection.collected_at))
+
+
+def history_now(loaded: Loaded, ledger: Ledger, seen: Seen) -> History:
+    """Return what the ledger knows of these findings, as an apply would find it."""
+    locks = Locks(loaded.state.locks, run_id="", what="", pid=0, controller=node(), clock=utc_now)
+    opened = left_open(ledger.open_intents(), is_alive=locks.run_is_held, now=seen.collection.collected_at)
+    rules = [scope.rule.name for scope in loaded.selection.scopes]
+    return history_of(ledger, seen.findings, rules=rules, busy=busy_hosts(opened.running), over=opened.over)
+
+
+def plan_now(loaded: Loaded, collection: Collection, judgements: tuple[Judgement, ...]) -> Plan:
+    """Return what a plan of these judgements would run and hold back, by the ledger as it is now."""
+    seen = Seen(collection=collection, judgements=judgements)
+    with ledger_copy(loaded) as ledger:
+        history = history_now(loaded, ledger, seen) if ledger is not None else NO_HISTORY
+    return propose(loaded, seen, history, accept_matched=None)
+
+
+def propose(loaded: Loaded, seen: Seen, history: History, *, accept_matched: int | None) -> Plan:
+    """Return the plan of what was seen; its time is that of the last reading."""
+    now = seen.collection.collected_at
+    fresh = by_host(only_fresh(seen.collection.readings, loaded.repository.signals, now=now))
+    return build_plan(
+        loaded.selection.scopes,
+        seen.judgements,
+        fresh,
+        history=history,
+        endpoints={end.host: end.endpoint for end in seen.collection.host_ends if end.endpoint},
+        accept_matched=accept_matched,
+        created_at=now,
+    )
+
+
+def fuses_of(plan: Plan) -> tuple[str, ...]:
+    """Return which rules' fuses are blown, and why."""
+    return tuple(f"{rule_plan.rule.name}: {rule_plan.fuse}" for rule_plan in plan.rules if rule_plan.fuse)
+
+
+def show_plan(loaded: Loaded, plan: Plan, seen: Seen, talk: Talk) -> None:
+    """Show the plan; for hosts that were named, also the rows that are well."""
+    named = loaded.selection.named
+    if named:
+        rules = [scope.rule for scope in loaded.selection.scopes]
+        found = by_host(seen.collection.readings)
+        signals = loaded.repository.signals
+        talk.result(scan_text(rules, seen.judgements, found, signals=signals, named=named, matches=False))
+    talk.result(unknown_text(seen.judgements, seen.collection.host_ends, named=named))
+    talk.result(plan_text(plan, named=named))
