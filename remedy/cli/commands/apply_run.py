@@ -18,7 +18,7 @@ from remedy.cli.watching import Watching
 from remedy.limits import Limit
 from remedy.plan import Plan
 from remedy.render.apply import apply_json, summary_text
-from remedy.render.scan import unseen_text
+from remedy.render.scan import coverage_text
 from remedy.run.apply import Applied, Applying
 from remedy.run.collect import Runners
 from remedy.run.evidence import Evidence
@@ -139,6 +139,8 @@ class RealRun:
         plan = propose(loaded, seen, history_now(loaded, ledger, seen), accept_matched=self._flags.accept_matched)
         if not talk.as_json:
             show_plan(loaded, plan, seen, talk)
+            ends = seen.collection.host_ends
+            talk.result(coverage_text(coverage(ends, seen.judgements), ends))
         if plan.executions and not stop.asked() and not self._agreed(plan, stop):
             return self._not_agreed(plan, seen, evidence, stop)
         self._note_accepted(plan, evidence)
@@ -222,7 +224,7 @@ class RealRun:
         if talk.as_json:
             talk.result_json(apply_json(plan, summary, run_id=self._run_id, exit_code=code, dry_run=False))
             return
-        talk.result(["", *unseen_text(summary.host_ends), *summary_text(summary)])
+        talk.result(["", *summary_text(summary)])
         for halt in summary.halts:
             if halt.by == "max_bad":
                 talk.say(f"{halt.rule} is paused until: remedy release {halt.rule} --reason TEXT")
