@@ -354,3 +354,113 @@ def test_version_is_the_package_version(run: Run) -> None:
     from remedy import __version__
 
     assert run("--version").stdout == f"remedy {__version__}\n"
+
+
+def _shell(run_directory: Path, line: str) -> subprocess.CompletedProcess[str]:
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(run_directory),
+        "PYTHONPATH": os.pathsep.join(sys.path),
+        "REMEDY": f"{sys.executable} -m remedy",
+    }
+    return subprocess.run(
+        ["sh", "-c", line], cwd=run_directory, env=environment, capture_output=True, text=True, timeout=60
+    )
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_stop_works_with_closed_streams(tmp_path: Path, closed: str) -> None:
+    """The brake works whatever streams its caller closed, and leaves a whole audit log."""
+    done = _shell(tmp_path, f"$REMEDY stop brake --state state {closed}")
+
+    assert done.returncode == 0
+    assert (tmp_path / "state" / "STOP").exists()
+    assert _shell(tmp_path, "$REMEDY audit verify --state state").returncode == 0
+
+
+def test_full_standard_output_is_said_and_the_stop_holds(tmp_path: Path) -> None:
+    """What cannot be printed is said on standard error; what was done stays done."""
+    done = _shell(tmp_path, "$REMEDY stop brake --state state >/dev/full")
+
+    assert done.returncode == 0
+    assert "standard output cannot be written" in done.stderr
+    assert (tmp_path / "state" / "STOP").exists()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("scan", "-l", "a", "-l", "b"),
+        ("scan", "-l", "a", "--limit=b"),
+        ("apply", "--yes", "-la", "-lb"),
+        ("scan", "--save", "x", "--save", "y"),
+        ("validate", "-R", "x", "--rules", "y"),
+    ],
+)
+def test_option_given_twice_is_refused(run: Run, words: tuple[str, ...]) -> None:
+    """An option with one value that is given twice is refused: the last one would win silently."""
+    done = run(*words)
+
+    assert done.returncode == 1
+    assert "given twice" in done.stderr
+
+
+def test_repeatable_options_may_be_repeated(run: Run) -> None:
+    """--rule and --tag take several; a value that looks like an option is no option."""
+    done = run("scan", "-r", "low-inodes", "-r", "low-disk", "-i", "localhost,", "-o", "json")
+
+    assert {each["rule"] for each in json.loads(done.stdout)["judgements"]} == {"low-inodes", "low-disk"}
+
+
+def test_brakes_do_not_need_a_valid_remedy_yaml(run: Run, tmp_path: Path) -> None:
+    """With the state directory named, a broken remedy.yaml is in nobody's way; without, the message says so."""
+    (tmp_path / "remedy.yaml").write_text("{\n")
+
+    named = run("stop", "brake", "--state", "state")
+    unnamed = run("stop", "brake")
+
+    assert named.returncode == 0
+    assert unnamed.returncode == 1
+    assert "--state DIR" in unnamed.stderr
+
+
+@pytest.mark.parametrize("place", ["", "-", "nowhere/readings.jsonl", "."])
+def test_save_is_refused_before_anybody_is_read(run: Run, place: str) -> None:
+    """A place where readings cannot be kept is refused first."""
+    done = run("scan", "-r", "low-inodes", "--save", place)
+
+    assert done.returncode == 1
+    assert "nobody was contacted" in done.stderr
+
+
+def test_empty_readings_never_means_live(run: Run, tmp_path: Path) -> None:
+    """`--readings ''` (an unset variable) is refused, and not taken for a live dry run."""
+    run("init", "repo")
+
+    done = run("apply", "--dry-run", "--readings", "", cwd=tmp_path / "repo")
+
+    assert done.returncode == 1
+    assert "nobody was contacted" in done.stderr
+
+
+def test_dry_run_under_a_stop_says_so(run: Run, tmp_path: Path) -> None:
+    """A dry run under a stop is 5, and its JSON and header name the reason."""
+    run("init", "repo")
+    run("stop", "storage migration", "--state", "../state", cwd=tmp_path / "repo")
+
+    done = run("apply", "--dry-run", "-r", "low-inodes", "--state", "../state", "-o", "json", cwd=tmp_path / "repo")
+
+    assert done.returncode == 5
+    assert "storage migration" in json.loads(done.stdout)["stopped"]
+    assert "STOPPED: storage migration" in done.stderr
+
+
+def test_names_that_were_typed_stand_in_the_message(run: Run, tmp_path: Path) -> None:
+    """`why` names the arguments that were typed, not options that were not."""
+    host = run("why", "localhsot", "-i", "localhost,")
+    rule = run("why", "localhost", "low-dsik", "-i", "localhost,")
+
+    assert host.returncode == rule.returncode == 6
+    assert host.stderr.startswith("remedy: HOST")
+    assert "RULE low-dsik" in rule.stderr
+    assert "--limit" not in host.stderr

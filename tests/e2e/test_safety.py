@@ -1,9 +1,16 @@
 """What must not happen: wrong names, stops, crashes, a second operator, secrets, raw text of hosts."""
 
+import fcntl
 import json
+import os
+import pty
+import select
 import signal
 import socket
+import subprocess
+import termios
 import threading
+import time
 from pathlib import Path
 from typing import Self
 
@@ -282,8 +289,6 @@ def test_text_of_hosts_never_reaches_the_terminal_raw(bench: Bench) -> None:
 
 def test_broken_pipe_is_no_error(bench: Bench) -> None:
     """`remedy scan | head -1` ends quietly."""
-    import subprocess
-
     command = " ".join(bench.argv("inventory"))
     done = subprocess.run(
         ["sh", "-c", f"{command} | head -1"],
@@ -297,3 +302,70 @@ def test_broken_pipe_is_no_error(bench: Bench) -> None:
     assert done.stdout.count("\n") == 1
     assert "Traceback" not in done.stderr
     assert "BrokenPipe" not in done.stderr
+
+
+def _until(terminal: int, text: bytes) -> bytes:
+    """Read from a terminal until a text has come, or fail."""
+    seen = b""
+    deadline = time.monotonic() + 30
+    while text not in seen:
+        assert time.monotonic() < deadline, seen
+        if select.select([terminal], [], [], 0.2)[0]:
+            seen += os.read(terminal, 4096)
+    return seen
+
+
+@pytest.mark.parametrize(("typed", "code", "ran"), [(b"\x03", 130, 0), (b"n\n", 1, 0), (b"\n", 1, 0), (b"y\n", 0, 1)])
+def test_only_yes_at_the_question_starts_anything(bench: Bench, typed: bytes, code: int, ran: int) -> None:
+    """On a terminal apply asks; Ctrl-C ends it at once with 130, anything but yes with 1, and nothing was started."""
+    bench.trouble("alpha")
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        bench.argv("apply", "-l", "alpha"),
+        cwd=bench.directory,
+        env=bench.environment,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+        preexec_fn=_take_terminal,  # noqa: PLW1509 - no thread of ours is running yet.
+    )
+    os.close(theirs)
+    try:
+        _until(ours, b"[y/N]")
+        os.write(ours, typed)
+        drain = threading.Thread(target=_drain, args=(ours,))
+        drain.start()
+
+        assert process.wait(timeout=60) == code
+        assert bench.ran("alpha") == ran
+    finally:
+        process.kill()
+        process.wait()
+        drain.join()
+        os.close(ours)
+
+
+def _take_terminal() -> None:
+    """Make standard input the controlling terminal, so that Ctrl-C typed there is a signal."""
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+
+def _drain(terminal: int) -> None:
+    while True:
+        try:
+            if not os.read(terminal, 4096):
+                return
+        except OSError:
+            return  # EIO: nobody has the other end open any more.
+
+
+def test_held_matches_are_not_nothing_to_do(bench: Bench) -> None:
+    """When all that matches is held back, the summary says what holds it."""
+    bench.write_rule(mode="observe")
+    bench.trouble("alpha", "bravo")
+
+    ran = bench.remedy("apply", "--yes")
+
+    assert ran.code == 0
+    assert "nothing was started; held back: 2 observe_only" in ran.out

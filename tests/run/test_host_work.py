@@ -389,3 +389,16 @@ def test_unreachable_reason_says_that_nothing_was_started(make_bench):
     applied = bench.apply(bench.scope(rule()))
 
     assert applied.ends[0].ended.reason == "no\\x1b[31m route; nothing was started"
+
+
+@pytest.mark.parametrize(("led_to", "outcome"), [("u@web-1:22", "fixed"), ("u@203.0.113.9:22", "refused")])
+def test_host_that_leads_elsewhere_than_in_the_plan_is_refused(make_bench, led_to, outcome):
+    """A host whose name leads to another machine by the time of the fix is refused before it is contacted."""
+    bench = make_bench(trouble("web-1"))
+    of = bench.scope(rule())
+
+    applied = bench.apply(of, plan=replace(bench.plan(of), endpoints={"web-1": led_to}))
+
+    assert outcomes(applied) == {"web-1": outcome}
+    assert bool(bench.fleet.sent) is (outcome == "fixed")
+    assert bool(bench.fleet.contacted) is (outcome == "fixed")
