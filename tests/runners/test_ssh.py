@@ -574,7 +574,8 @@ class _Impostor:
     """A server that accepts, says something, and then nothing more."""
 
     def __init__(self, address: str, says: bytes, *, endless: bool = False) -> None:
-        self._listener = socket.create_server((address, PORT))
+        self._listener = socket.create_server((address, 0))
+        self.port = self._listener.getsockname()[1]
         self._says = says
         self._endless = endless
         threading.Thread(target=self._serve, daemon=True).start()
@@ -623,11 +624,11 @@ def test_host_that_is_no_ssh_server_is_unreachable_in_time(
     monkeypatch.setattr(connection_module, "_HANDSHAKE_S", 1)
     impostor = _Impostor("127.0.7.3", says, endless=endless)
     known = tmp_path / "known"
-    known.write_text(f"[127.0.7.3]:{PORT} " + (keys / "host.pub").read_text())
+    known.write_text(f"[127.0.7.3]:{impostor.port} " + (keys / "host.pub").read_text())
     began = time.monotonic()
     try:
         with pytest.raises(Unreachable, match=r"^root@127.0.7.3"):
-            make_runner(known=known).connect(replace(target, address="127.0.7.3"))
+            make_runner(known=known).connect(replace(target, address="127.0.7.3", port=impostor.port))
     finally:
         impostor.close()
 
@@ -671,7 +672,8 @@ def odd_host(
     request: pytest.FixtureRequest, make_runner: MakeRunner, target: Target, keys: Path, tmp_path: Path
 ) -> Iterator[Callable[[], Session]]:
     """Connect to a host with an odd behaviour, which speaks SSH otherwise."""
-    listener = socket.create_server(("127.0.7.5", PORT))
+    listener = socket.create_server(("127.0.7.5", 0))
+    port = listener.getsockname()[1]
     transports: list[paramiko.Transport] = []
 
     def serve() -> None:
@@ -684,8 +686,8 @@ def odd_host(
     thread = threading.Thread(target=serve, daemon=True)
     thread.start()
     known = tmp_path / "known"
-    known.write_text(f"[127.0.7.5]:{PORT} " + (keys / "host.pub").read_text())
-    yield lambda: make_runner(known=known).connect(replace(target, address="127.0.7.5"))
+    known.write_text(f"[127.0.7.5]:{port} " + (keys / "host.pub").read_text())
+    yield lambda: make_runner(known=known).connect(replace(target, address="127.0.7.5", port=port))
     thread.join(5)
     for transport in transports:
         transport.close()
