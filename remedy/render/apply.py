@@ -13,7 +13,7 @@ from remedy.plan_document import plan_document
 from remedy.render.scan import coverage_json
 from remedy.render.tables import line, styled, table
 from remedy.render.words import merged, names_text
-from remedy.summary import ExecutionEnd, Summary, outcome_counts
+from remedy.summary import ExecutionEnd, Summary, outcome_counts, worst_outcome
 
 __all__ = ["apply_json", "end_line", "end_lines", "summary_text"]
 
@@ -85,6 +85,7 @@ def apply_json(plan: Plan, summary: Summary, *, run_id: str, exit_code: int, dry
         "plan": plan_document(plan),
         "coverage": coverage_json(summary.coverage, summary.host_ends),
         "outcomes": [_end_json(end) for end in summary.ends],
+        "worst": worst_outcome(end.ended.outcome for end in summary.ends),
         "counts": {outcome.value: count for outcome, count in outcome_counts(summary.ends).items()},
         "halts": [{"rule": halt.rule, "by": halt.by, "reason": halt.reason} for halt in summary.halts],
         "fuses": list(summary.fuses),

@@ -417,9 +417,10 @@ def test_brakes_do_not_need_a_valid_remedy_yaml(run: Run, tmp_path: Path) -> Non
     (tmp_path / "remedy.yaml").write_text("{\n")
 
     named = run("stop", "brake", "--state", "state")
+    verified = run("audit", "verify", "--state", "state")
     unnamed = run("stop", "brake")
 
-    assert named.returncode == 0
+    assert named.returncode == verified.returncode == 0
     assert unnamed.returncode == 1
     assert "--state DIR" in unnamed.stderr
 

@@ -163,6 +163,8 @@ def test_failing_fix_halts_the_rollout_and_opens_the_breaker(bench: Bench) -> No
 
     assert first.code == 5
     assert sorted(outcomes(first.json).values()) == ["failed", *["halted"] * 5]
+    assert first.json["worst"] == "failed"
+    assert second.json["worst"] is None
     assert bench.ran_anywhere() == 1
     assert second.code == 5
     assert second.json["outcomes"] == []

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from remedy.cli.caller import caller_now
-from remedy.cli.composition import Options, find_state_directory, read_config
+from remedy.cli.composition import Options, state_of
 from remedy.cli.console import Talk
 from remedy.errors import StateError
 from remedy.state.audit_verify import AuditFinding, verify
@@ -20,7 +20,7 @@ __all__ = ["run_audit_verify"]
 def run_audit_verify(options: Options) -> int:
     """Check all files; return 0 when they are whole, 3 when something is wrong."""
     caller = caller_now()
-    state, named_by = find_state_directory(options, caller, read_config(options, caller))
+    state, named_by = state_of(options, caller)
     talk = Talk(as_json=options.output == "json")
     talk.say(f"state {state.path} ({named_by})")
     if not state.audit.is_dir() and not state.has_ledger():
