@@ -6,14 +6,15 @@ fails spoils only its own signal.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 from remedy.errors import Refused, Unreachable
 from remedy.model import Host, Reading, ReadingStatus, Rule, Scope, Signal, Transport, value_text
 from remedy.port import CollectJob, Endpoint, Runner, Session, Target
 from remedy.readings import reading_of_output
+from remedy.run.crew import Crew, Crews, ThreadCrew
 from remedy.summary import HostEnd, HostEnding
 from remedy.text import untrusted
 from remedy.verdicts import needed_signals
@@ -34,6 +35,8 @@ CONNECTIONS_MAX = 64
 
 Runners = Mapping[Transport, Runner]
 Clock = Callable[[], datetime]
+_Collected = tuple[HostEnd, tuple[Reading, ...]]
+_TICK_S = 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +126,7 @@ def collect(
     clock: Clock,
     on_end: Callable[[HostEnd], None],
     asked_to_stop: Callable[[], bool],
+    crews: Crews = ThreadCrew,
 ) -> Collection:
     """
     Collect from every host of the scopes; `on_end` hears of each host as it ends.
@@ -140,26 +144,27 @@ def collect(
         on_end(end)
 
     endpoints = _endpoints(hosts.values(), runners, note=note)
-    with ThreadPoolExecutor(max_workers=min(CONNECTIONS_MAX, max(1, len(hosts)))) as pool:
-        pending: dict[Future[tuple[HostEnd, tuple[Reading, ...]]], str] = {}
+    crew: Crew[_Collected] = crews(min(CONNECTIONS_MAX, max(1, len(hosts))))
+    with crew:
         try:
             for name, endpoint in endpoints.items():
                 jobs = collect_jobs(hosts[name], needed[name], signals)
                 work = _HostCollection(host=hosts[name], endpoint=endpoint, jobs=jobs)
-                pending[pool.submit(work.carry_out, runners, signals, clock)] = name
-            while pending:
-                done, _ = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)
-                for future in done:
-                    del pending[future]
-                    note(*future.result())
+                crew.begin(name, partial(work.carry_out, runners, signals, clock=clock, tell=crew.put))
+            left = len(endpoints)
+            while left:
+                message = crew.take(_TICK_S)
+                if message is not None:
+                    left -= 1
+                    note(*message)
                 if asked_to_stop():
-                    for future in [future for future in pending if future.cancel()]:
-                        name = pending.pop(future)
+                    for name in crew.drop():
+                        left -= 1
                         reason = "interrupted before it was contacted"
                         note(HostEnd(host=name, ending=HostEnding.REFUSED, reason=reason))
         finally:
-            # After a bug of ours nobody else is contacted; the pool waits for what is under way.
-            pool.shutdown(wait=False, cancel_futures=True)
+            # After a bug of ours nobody else is contacted; the crew waits for what is under way.
+            crew.drop()
     return Collection(
         host_ends=tuple(ends[name] for name in sorted(ends)),
         readings=tuple(readings),
@@ -222,9 +227,12 @@ class _HostCollection:
     jobs: tuple[CollectJob, ...]
 
     def carry_out(
-        self, runners: Runners, signals: Mapping[str, Signal], clock: Clock
-    ) -> tuple[HostEnd, tuple[Reading, ...]]:
-        """Connect, collect, close; every way it can end is a value."""
+        self, runners: Runners, signals: Mapping[str, Signal], *, clock: Clock, tell: Callable[[_Collected], None]
+    ) -> None:
+        """Connect, collect, close, and tell; every way it can end is a value."""
+        tell(self._collected(runners, signals, clock))
+
+    def _collected(self, runners: Runners, signals: Mapping[str, Signal], clock: Clock) -> _Collected:
         try:
             session = _runner(runners, self.host).connect(target_of(self.host))
             try:

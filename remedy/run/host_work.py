@@ -31,6 +31,7 @@ from remedy.outcomes import Ended, FreshRow, is_proved, outcome_of_fix, outcome_
 from remedy.planning import exemption_of
 from remedy.port import FixJob, FixResult, Permit, Session
 from remedy.run.collect import Runners, collect_jobs, read_session, target_of
+from remedy.run.crew import Crews, ThreadCrew
 from remedy.run.evidence import Evidence
 from remedy.state.locks import HeldLock, Locks
 from remedy.summary import ExecutionEnd
@@ -61,6 +62,7 @@ class Surroundings:
     sleep: Callable[[float], None]
     stop_reason: Callable[[], str]
     on_bug: Callable[[str, BaseException], None]
+    crews: Crews = ThreadCrew
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,13 +1,12 @@
 """
 One rule's rollout carried out: effects become work, and what happened becomes events.
 
-The main thread feeds `Rollout` with events and carries out its effects; threads
-work on hosts and put what has happened into the inbox.
+The main thread feeds `Rollout` with events and carries out its effects; the crew
+works on hosts and puts what has happened into its inbox.
 """
 
-import queue
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import assert_never
 
 from remedy.errors import StateError
@@ -35,6 +34,7 @@ from remedy.rollout import (
     WaveStarted,
 )
 from remedy.run.collect import collect
+from remedy.run.crew import Crew
 from remedy.run.host_work import HostTask, HostWork
 from remedy.run.so_far import RuleStarted, RunSoFar
 from remedy.state.audit_format import AuditType
@@ -62,7 +62,7 @@ class RuleRun:
         self._executions = rule_plan.by_host()
         self._waves = rule_plan.wave_numbers()
         self._name = rule_plan.rule.name
-        self._inbox: queue.SimpleQueue[_Message] = queue.SimpleQueue()
+        self._crew: Crew[_Message] = so_far.around.crews(max(1, rule_plan.spec.concurrency))
         self._finished = False
         self._soak_until: float | None = None
 
@@ -75,13 +75,13 @@ class RuleRun:
                 was waited for.
         """
         self._tell_start()
-        with ThreadPoolExecutor(max_workers=max(1, self._rule_plan.spec.concurrency)) as pool:
+        with self._crew:
             try:
-                self._carry_on(pool, self._rollout.on(Begin()))
+                self._carry_on(self._rollout.on(Begin()))
                 while not self._finished:
-                    self._take_message(pool)
+                    self._take_message()
             except BaseException as exc:
-                # The pool is waited for on the way out: until then its threads must be granted nothing more.
+                # The crew is waited for on the way out: until then it must be granted nothing more.
                 self._so_far.fail(exc if isinstance(exc, StateError) else _internal(self._name, exc))
                 raise
         if self._so_far.failure is not None:
@@ -112,37 +112,35 @@ class RuleRun:
 
     # Events in
 
-    def _take_message(self, pool: ThreadPoolExecutor) -> None:
+    def _take_message(self) -> None:
         """Wait a moment for what happened; look at the stop file and the clock of the soak meanwhile."""
-        try:
-            message = self._inbox.get(timeout=_TICK_S)
-        except queue.Empty:
-            self._look_around(pool)
-            return
+        message = self._crew.take(_TICK_S)
         match message:
+            case None:
+                pass
             case ExecutionEnd():
                 self._so_far.note_end(message)
-                self._carry_on(pool, self._rollout.on(ExecutionEnded(message.execution.host, message.ended.outcome)))
+                self._carry_on(self._rollout.on(ExecutionEnded(message.execution.host, message.ended.outcome)))
             case HostEnded():
-                self._carry_on(pool, self._rollout.on(message))
-        self._look_around(pool)
+                self._carry_on(self._rollout.on(message))
+        self._look_around()
 
-    def _look_around(self, pool: ThreadPoolExecutor) -> None:
+    def _look_around(self) -> None:
         reason = self._so_far.stop_reason()
         if reason and self._rollout.halted is None:
             self._soak_until = None
-            self._carry_on(pool, self._rollout.on(StopAsked(reason)))
+            self._carry_on(self._rollout.on(StopAsked(reason)))
         elif self._soak_until is not None and self._around.monotonic() >= self._soak_until:
             self._soak_until = None
-            self._carry_on(pool, self._rollout.on(SoakEnded()))
+            self._carry_on(self._rollout.on(SoakEnded()))
 
     # Effects out
 
-    def _carry_on(self, pool: ThreadPoolExecutor, effects: Iterable[Effect]) -> None:
+    def _carry_on(self, effects: Iterable[Effect]) -> None:
         for effect in effects:
             match effect:
                 case StartHost(host=host, wave=wave):
-                    pool.submit(self._work_on, host, wave)
+                    self._crew.begin(host, partial(self._work_on, host, wave))
                 case SkipHost():
                     self._skip_host(effect)
                 case WaveStarted(wave=wave, target=target):
@@ -154,7 +152,7 @@ class RuleRun:
                     self._soak_until = self._around.monotonic() + seconds
                     self._so_far.tell(effect)
                 case ReadAgain():
-                    self._read_again(pool, effect)
+                    self._read_again(effect)
                 case Halted():
                     self._halted(effect)
                 case Finished():
@@ -228,7 +226,7 @@ class RuleRun:
                 self._around,
                 live=self._live,
                 on_grant=lambda execution: so_far.granted(execution, self._rule_plan.rule.risk),
-                on_end=self._inbox.put,
+                on_end=self._crew.put,
             )
             healed = work.carry_out()
             failure = None
@@ -240,11 +238,11 @@ class RuleRun:
         finally:
             if failure is not None:
                 so_far.fail(failure)
-            self._inbox.put(HostEnded(host, healed))
+            self._crew.put(HostEnded(host, healed))
 
     # After the soak
 
-    def _read_again(self, pool: ThreadPoolExecutor, effect: ReadAgain) -> None:
+    def _read_again(self, effect: ReadAgain) -> None:
         """Read fixed hosts again after the soak, and go on with what that says, or with a stop asked for meanwhile."""
         self._so_far.tell(effect)
         try:
@@ -256,8 +254,8 @@ class RuleRun:
             read = HostsRead(frozenset(), frozenset(effect.hosts))
         if not read.relapsed:
             # What was not read because of a stop is no lack of good outcomes.
-            self._look_around(pool)
-        self._carry_on(pool, self._rollout.on(read))
+            self._look_around()
+        self._carry_on(self._rollout.on(read))
 
     def _hosts_read(self, hosts: tuple[str, ...]) -> HostsRead:
         around = self._around
@@ -273,6 +271,7 @@ class RuleRun:
             clock=around.clock,
             on_end=lambda _end: None,
             asked_to_stop=lambda: bool(self._so_far.stop_reason()),
+            crews=around.crews,
         )
         relapsed, unread = self._relapses(scope, collection.readings)
         self._so_far.relapsed |= {f"{host} ({self._name})" for host in relapsed}
