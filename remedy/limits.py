@@ -1,5 +1,5 @@
 """
-Limits with units: counts, percentages, durations, and the shares of waves.
+Limits with units: counts, percentages, durations, budgets, and the shares of waves.
 
 Every limit of remedy has one form, `N`, `P%` or `[N, P%]`, and one meaning:
 the larger of the count and of the percentage rounded down; a number that is
@@ -11,11 +11,21 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-__all__ = ["DURATION_S_MAX", "Limit", "WaveShare", "parse_duration", "parse_limit", "parse_share"]
+__all__ = [
+    "DURATION_S_MAX",
+    "Budget",
+    "Limit",
+    "WaveShare",
+    "parse_budget",
+    "parse_duration",
+    "parse_limit",
+    "parse_share",
+]
 
 DURATION_S_MAX = 366 * 86_400
 _COUNT_MAX = 10_000_000
 _UNITS_S = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+_BUDGET_UNITS = (("h", 3_600), ("m", 60), ("s", 1))
 _DURATION = re.compile(r"([0-9]{1,9})(s|m|h|d)")
 _COUNT = re.compile(r"[0-9]{1,9}")
 _PERCENT = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,4})?)%")
@@ -61,6 +71,29 @@ class WaveShare:
 
     def __str__(self) -> str:
         return str(self.count) if self.count is not None else f"{self.percent:g}%"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """So many distinct hosts, at least 1, in any window of so many seconds; counted over all runs."""
+
+    hosts: int
+    window_s: int
+
+    def stricter(self, other: "Budget") -> "Budget":
+        """
+        Return a budget that keeps to both: the fewer hosts in the longer window.
+
+        With unequal windows that is stricter than either alone.
+        """
+        return Budget(hosts=min(self.hosts, other.hosts), window_s=max(self.window_s, other.window_s))
+
+    def __str__(self) -> str:
+        days, rest = divmod(self.window_s, _UNITS_S["d"])
+        if days > 1 and not rest:  # People write one day as 24h.
+            return f"{self.hosts}/{days}d"
+        unit, size = next((unit, size) for unit, size in _BUDGET_UNITS if not self.window_s % size)
+        return f"{self.hosts}/{self.window_s // size}{unit}"
 
 
 def _floor_share(hosts: int, percent: float) -> int:
@@ -134,3 +167,26 @@ def parse_share(raw: int | str) -> WaveShare:
     if not _check_count(raw):
         raise ValueError("a wave of 0 reaches no host; leave it out")
     return WaveShare(count=raw)
+
+
+def parse_budget(text: str) -> Budget:
+    """
+    Return the budget of `COUNT/DURATION`, such as '200/24h': at least 1 host, at least 1s.
+
+    Raises:
+        ValueError: another form, zero, or a percentage; the message names the cure.
+    """
+    count, slash, window = text.partition("/")
+    if "%" in text:
+        raise ValueError(
+            f"'{text}' is a percentage, and a budget counts hosts over all runs, whatever the fleet; "
+            "write a count and a duration, such as 200/24h"
+        )
+    if not slash or _COUNT.fullmatch(count) is None:
+        raise ValueError(f"'{text}' is no budget; write a count of hosts and a duration, such as 200/24h")
+    if not _check_count(int(count)):
+        raise ValueError(f"'{text}' lets no fix start; write at least 1, or a freeze, which says why")
+    window_s = parse_duration(window)
+    if not window_s:
+        raise ValueError(f"'{text}' has a window of no time; write a duration such as 24h")
+    return Budget(hosts=int(count), window_s=window_s)

@@ -7,7 +7,16 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from remedy.limits import DURATION_S_MAX, Limit, WaveShare, parse_duration, parse_limit, parse_share
+from remedy.limits import (
+    DURATION_S_MAX,
+    Budget,
+    Limit,
+    WaveShare,
+    parse_budget,
+    parse_duration,
+    parse_limit,
+    parse_share,
+)
 
 _PERCENTS = st.integers(min_value=0, max_value=1_000_000).map(lambda parts: parts / 10_000)
 _HOSTS = st.integers(min_value=0, max_value=200_000)
@@ -112,8 +121,8 @@ def test_limit_of_endless_digits_is_refused() -> None:
         parse_limit("9" * 5_000)
 
 
-@pytest.mark.parametrize("parser", [parse_limit, parse_share, parse_duration])
-@given(text=st.text(max_size=12) | st.from_regex(r"\A[0-9]{0,10}[smhd%]?\Z"))
+@pytest.mark.parametrize("parser", [parse_limit, parse_share, parse_duration, parse_budget])
+@given(text=st.text(max_size=12) | st.from_regex(r"\A[0-9]{0,10}[smhd%]?(/[0-9]{0,3}[smhd]?)?\Z"))
 def test_parser_raises_nothing_but_value_error(parser: Callable[[str], object], text: str) -> None:
     """Any text is parsed or refused with a ValueError that says so."""
     refused = ""
@@ -124,7 +133,9 @@ def test_parser_raises_nothing_but_value_error(parser: Callable[[str], object], 
     else:
         return
 
-    assert any(word in refused for word in ("is no", "is more than", "reaches no host"))
+    assert any(
+        word in refused for word in ("is no", "is more than", "reaches no host", "lets no fix", "of no time", "is a p")
+    )
 
 
 @pytest.mark.parametrize(
@@ -181,3 +192,65 @@ def test_duration_over_a_leap_year_is_refused(text: str) -> None:
         parse_duration(text)
 
     assert str(caught.value) == f"'{text}' is more than 366d"
+
+
+@pytest.mark.parametrize(
+    ("text", "budget", "shown"),
+    [
+        ("200/24h", Budget(hosts=200, window_s=86_400), "200/24h"),
+        ("1/1s", Budget(hosts=1, window_s=1), "1/1s"),
+        ("500/7d", Budget(hosts=500, window_s=604_800), "500/7d"),
+        ("5/36h", Budget(hosts=5, window_s=129_600), "5/36h"),
+        ("5/90m", Budget(hosts=5, window_s=5_400), "5/90m"),
+        ("5/60m", Budget(hosts=5, window_s=3_600), "5/1h"),
+    ],
+)
+def test_budget_is_a_count_in_a_time(text: str, budget: Budget, shown: str) -> None:
+    """`COUNT/DURATION` is so many hosts in so many seconds; what it prints is the same budget, in whole units."""
+    assert parse_budget(text) == budget
+    assert str(budget) == shown
+    assert parse_budget(shown) == budget
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("20%/24h", "'20%/24h' is a percentage, and a budget counts hosts over all runs, whatever the fleet"),
+        ("20%", "'20%' is a percentage, and a budget counts hosts over all runs, whatever the fleet"),
+        ("200", "'200' is no budget; write a count of hosts and a duration, such as 200/24h"),
+        ("-1/24h", "'-1/24h' is no budget; write a count of hosts and a duration, such as 200/24h"),
+        ("٣/24h", "'٣/24h' is no budget; write a count of hosts and a duration, such as 200/24h"),
+        ("0/24h", "'0/24h' lets no fix start; write at least 1, or a freeze, which says why"),
+        ("200/0s", "'200/0s' has a window of no time; write a duration such as 24h"),
+        ("200/24", "'24' is no duration; write a whole number and s, m, h or d, such as 90s or 7d"),
+        ("200/24h/2", "'24h/2' is no duration; write a whole number and s, m, h or d, such as 90s or 7d"),
+        ("200/400d", "'400d' is more than 366d"),
+        ("99999999/24h", "99999999 is no count; write a whole number from 0 to 10000000"),
+    ],
+)
+def test_budget_of_other_form_is_refused_with_the_cure(text: str, message: str) -> None:
+    """A percentage, zero, and everything else that is no count in a time is refused, and the message says why."""
+    with pytest.raises(ValueError) as caught:
+        parse_budget(text)
+
+    assert str(caught.value).startswith(message)
+
+
+_BUDGETS = st.builds(
+    Budget, hosts=st.integers(min_value=1, max_value=50), window_s=st.integers(min_value=1, max_value=50)
+)
+
+
+@example(one=Budget(hosts=1, window_s=2), other=Budget(hosts=2, window_s=5), starts=[0, 2, 4])
+@example(one=Budget(hosts=2, window_s=2), other=Budget(hosts=1, window_s=5), starts=[0, 4])
+@given(one=_BUDGETS, other=_BUDGETS, starts=st.lists(st.integers(0, 100), max_size=120))
+def test_stricter_budget_keeps_to_both(one: Budget, other: Budget, starts: list[int]) -> None:
+    """Whatever starts when: what the stricter of two budgets allows, each of them allows."""
+
+    def allows(budget: Budget) -> bool:
+        return all(
+            sum(1 for start in starts if end - budget.window_s < start <= end) <= budget.hosts for end in range(101)
+        )
+
+    assert one.stricter(other) == other.stricter(one)
+    assert not allows(one.stricter(other)) or (allows(one) and allows(other))

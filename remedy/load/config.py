@@ -1,23 +1,22 @@
-"""Where rules, inventory and state are: flags, environment, remedy.yaml, and the usual places."""
+"""Where rules, inventory and state are, and the safeguards: flags, environment, remedy.yaml, and the usual places."""
 
 import os
 import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
+from typing import Any
 
 from remedy.errors import FilesError, UsageError
-from remedy.load.beneath import read_file
 from remedy.load.document import Document
-from remedy.load.nodes import ScalarNode
-from remedy.load.schema import check_shape
-from remedy.load.yaml_events import RULES_LIMITS, read_yaml
+from remedy.load.safeguards import load_safeguards, read_settings_file, status_of
+from remedy.safeguards import NO_SAFEGUARDS, Safeguards
 
 __all__ = ["SYSTEM_FILE", "Config", "load_config"]
 
 SYSTEM_FILE = Path("/etc/remedy/remedy.yaml")
 _NAME = "remedy.yaml"
-_NOT_ENFORCED = ("protected", "budgets", "freezes")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +25,9 @@ class Config:
     What was named, and by what: '--rules', 'REMEDY_RULES', a file, './rules'; '' where nothing was.
 
     `state` is None when nobody named one; where it then lies is not decided here.
+    `safeguards` are those of all `safeguard_files`, the nearest remedy.yaml and the
+    system's, which hold together: no file can take back what the other protects.
+    `safeguard_files_absent` are places where one may still appear during a run.
     """
 
     rules: Path | None
@@ -35,12 +37,16 @@ class Config:
     state: Path | None
     state_named_by: str
     config_file: Path | None
+    safeguards: Safeguards = NO_SAFEGUARDS
+    safeguard_files: tuple[Path, ...] = ()
+    safeguard_files_absent: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Settings:
     file: Path
-    values: Mapping[str, str]
+    values: Mapping[str, Any]
+    safeguards: Safeguards
 
     def path(self, key: str, home: Path) -> str:
         """Return the path under key, relative to the file it stands in; `~/` is the caller's home."""
@@ -61,13 +67,16 @@ def load_config(
     Return what the flags, the environment, the nearest remedy.yaml, the system's, and the usual places name.
 
     Each of rules, inventory and state is taken from the first that names it.
-    Whether it exists is seen when it is read.
+    Whether it exists is seen when it is read. Safeguards are taken from the
+    nearest remedy.yaml and the system's together: a host is protected if either
+    says so, the freezes of both hold, and of two budgets the stricter.
 
     Raises:
         UsageError: a flag is empty, or a remedy.yaml above may be a stranger's.
-        FilesError: a remedy.yaml is wrong, or asks for what this version cannot enforce.
+        FilesError: a remedy.yaml is wrong.
     """
     found = list(_settings(directory, system_file))
+    files = tuple(settings.file for settings in found)
     rules, rules_by = _first("rules", rules_flag, "REMEDY_RULES", environment, found)
     inventory, inventory_by = _first("inventory", inventory_flag, "REMEDY_INVENTORY", environment, found)
     state, state_by = _first("state", state_flag, "REMEDY_STATE", environment, found)
@@ -83,6 +92,9 @@ def load_config(
         state=Path(state) if state is not None else None,
         state_named_by=state_by,
         config_file=found[0].file if found else None,
+        safeguards=reduce(Safeguards.joined, (settings.safeguards for settings in found), NO_SAFEGUARDS),
+        safeguard_files=files,
+        safeguard_files_absent=() if system_file in files else (system_file,),
     )
 
 
@@ -116,23 +128,23 @@ def _usual_inventory(directory: Path) -> tuple[str | None, str]:
 
 def _settings(directory: Path, system_file: Path) -> Iterator[_Settings]:
     for folder in (directory, *directory.resolve().parents):
-        if (folder / _NAME).exists():
+        status = status_of(folder / _NAME)
+        if status is not None:
             if folder != directory:
-                _refuse_strangers(folder / _NAME, directory)
+                _refuse_strangers(folder / _NAME, status, directory)
             yield _read(folder / _NAME)
             break
-    if system_file.exists():
+    if status_of(system_file) is not None:
         yield _read(system_file)
 
 
-def _refuse_strangers(file: Path, directory: Path) -> None:
+def _refuse_strangers(file: Path, status: os.stat_result, directory: Path) -> None:
     """
     Refuse a remedy.yaml of a folder above that somebody else may have planted there (in /tmp, say).
 
     Its rules would be run with the caller's rights. It must belong to root, to the
     caller, or to whoever owns the current folder, and not be writable by all.
     """
-    status = file.stat()
     trusted = {0, os.geteuid(), directory.stat().st_uid}
     if status.st_uid not in trusted or status.st_mode & stat.S_IWOTH:
         raise UsageError(
@@ -142,22 +154,15 @@ def _refuse_strangers(file: Path, directory: Path) -> None:
 
 
 def _read(file: Path) -> _Settings:
-    try:
-        raw = read_file(file, bytes_max=RULES_LIMITS.bytes_max)
-    except ValueError as exc:
-        raise UsageError(f"{file}: {exc}") from exc
-    node = read_yaml(raw, file=str(file))
-    if isinstance(node, ScalarNode) and node.value is None:
-        return _Settings(file=file, values={})
-    document = Document(file=str(file), node=node)
-    if check_shape(document, "remedy"):
-        _refuse_not_enforced(document)
+    document = read_settings_file(file)
+    safeguards, shape = load_safeguards(document)
+    if shape.whole:
         _refuse_unexpanded(document)
         if document.value(["inventory"]) == "-":
             document.add(["inventory"], "'-' is for -i only", "name a file, a folder or hosts")
     if document.problems:
         raise FilesError(document.problems)
-    return _Settings(file=file, values=document.raw)
+    return _Settings(file=file, values=document.raw or {}, safeguards=safeguards)
 
 
 def _refuse_unexpanded(document: Document) -> None:
@@ -173,14 +178,4 @@ def _refuse_unexpanded(document: Document) -> None:
                 [key],
                 f"'{named}' starts with ~ and a name, which is not filled in",
                 "write the path, or ~/ for your own home",
-            )
-
-
-def _refuse_not_enforced(document: Document) -> None:
-    for key in _NOT_ENFORCED:
-        if key in document.raw:
-            document.add(
-                [key],
-                "this version cannot enforce it yet, and ignoring it would be dangerous",
-                "remove it only when you can do without",
             )

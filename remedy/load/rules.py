@@ -15,6 +15,7 @@ from remedy.load.inventory.patterns import check_pattern
 from remedy.load.schema import Shape, check_parts
 from remedy.load.scripts import load_scripts, script_digests
 from remedy.load.signals import has_one_row, load_params
+from remedy.load.windows import load_windows, warn_of_short_windows
 from remedy.model import (
     Condition,
     Exemption,
@@ -30,6 +31,7 @@ from remedy.model import (
     VerifyLater,
     VerifyUntil,
 )
+from remedy.schedule import ChangeWindow
 from remedy.text import nearest
 
 __all__ = ["load_rule"]
@@ -74,10 +76,11 @@ def load_rule(
         return None
     raw: dict[str, Any] = document.raw
     _check_name(document, name)
-    _refuse_windows(document)
+    windows = load_windows(document)
     _check_hosts(document, ["hosts"])
     params = load_params(document, raw.get("params", {}))
     fix = load_scripts(document, "fix", root=root, folder=(name,))
+    warn_of_short_windows(document, windows, fix)
     risk = Risk(raw.get("risk", Risk.SAFE.value))
     limits = _load_limits(document)
     rollout = _load_rollout(document, risk)
@@ -88,7 +91,7 @@ def load_rule(
     if document.problems or when is None or verify is None:
         return None
     return _built(document, raw, params=params, when=when, exempt=exempt, verify=verify, fix=fix,
-                  risk=risk, limits=limits, rollout=rollout, signals=signals)  # fmt: skip
+                  risk=risk, limits=limits, rollout=rollout, windows=windows, signals=signals)  # fmt: skip
 
 
 def _check_sound_parts(
@@ -104,7 +107,7 @@ def _check_sound_parts(
     if shape.is_sound("rule"):
         _check_name(document, name)
     if shape.is_sound("change_windows"):
-        _refuse_windows(document)
+        load_windows(document)
     if shape.is_sound("hosts"):
         _check_hosts(document, ["hosts"])
     if shape.is_sound("fix"):
@@ -156,6 +159,7 @@ def _built(
     risk: Risk,
     limits: RuleLimits,
     rollout: RuleRollout,
+    windows: tuple[ChangeWindow, ...],
     signals: Mapping[str, Signal],
 ) -> Rule:
     conditions = [when, *(exemption.where for exemption in exempt)]
@@ -175,6 +179,8 @@ def _built(
         "rollout": _rollout_values(rollout),
         "signals": _signal_digests(raw["signal"], conditions, signals),
     }
+    if windows:  # Added only then: rules without windows keep the digest, and so the attempts, that they had.
+        resolved["change_windows"] = sorted(str(window) for window in windows)
     return Rule(
         name=raw["rule"],
         title=raw["title"],
@@ -193,6 +199,7 @@ def _built(
         verify=verify,
         limits=limits,
         rollout=rollout,
+        change_windows=windows,
         digest=digest_of(resolved),
         place=document.place(),
     )
@@ -202,16 +209,6 @@ def _check_name(document: Document, name: str) -> None:
     named = document.value(["rule"])
     if named is not None and named != name:
         document.add(["rule"], f"'{named}' is not the name of its folder, '{name}'", "make them equal")
-
-
-def _refuse_windows(document: Document) -> None:
-    if document.value(["change_windows"]):
-        document.add(
-            ["change_windows"],
-            "change windows are not supported yet, and the fixes of a rule with windows must not run outside them,"
-            " so this version refuses the rule",
-            "remove them, or keep the rule in another folder until they are",
-        )
 
 
 def _check_hosts(document: Document, route: Route) -> None:

@@ -2,12 +2,16 @@
 
 import os
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from remedy.errors import FilesError, UsageError
+from remedy.errors import FilesError, Place, UsageError
+from remedy.limits import Budget
 from remedy.load import Config, load_config
+from remedy.safeguards import NO_SAFEGUARDS, Protected, Safeguards
+from remedy.schedule import Freeze
 
 
 @pytest.fixture
@@ -108,12 +112,74 @@ def test_nearest_file_wins_alone(work: Path) -> None:
     assert _load(work).rules == work / "mine"
 
 
-def test_setting_that_cannot_be_enforced_is_refused_wherever_it_stands(work: Path) -> None:
-    """A freeze in the system's file stops every command: ignoring it would be dangerous."""
+def test_freezes_that_cannot_be_read_stop_every_command_wherever_they_stand(work: Path) -> None:
+    """A mistake in the safeguards of the system's file is an error, whatever the nearer files say."""
     (work.parent.parent / "system.yaml").write_text("freezes: [{from: 2026-12-23T00:00}]\n")
 
-    with pytest.raises(FilesError, match="freezes: this version cannot enforce it yet"):
+    with pytest.raises(FilesError, match="freezes\\[0\\]: the key `to` is missing"):
         _load(work, environment=_ENVIRONMENT)
+
+
+def test_without_any_file_there_are_no_safeguards(tmp_path: Path) -> None:
+    """Nothing is protected, budgeted or frozen where no remedy.yaml says so; one may still appear."""
+    config = load_config(tmp_path, environment={}, system_file=tmp_path / "system.yaml")
+
+    assert config.safeguards == NO_SAFEGUARDS
+    assert (config.safeguard_files, config.safeguard_files_absent) == ((), (tmp_path / "system.yaml",))
+
+
+def test_safeguards_are_those_of_the_nearest_file(work: Path) -> None:
+    """Protected hosts, budgets and freezes come from the nearest remedy.yaml, typed, with the place of the pattern."""
+    file = work.parent / "remedy.yaml"
+    file.write_text(
+        "budgets: {per_rule: 200/24h, all: 500/7d}\n"
+        "protected: dc:!dc-test\n"
+        "freezes: [{from: 2026-12-23T00:00, to: 2027-01-02T06:00:30, zone: Europe/Berlin, reason: year end}]\n"
+    )
+
+    config = _load(work)
+
+    assert config.safeguards == Safeguards(
+        protected=(Protected(hosts="dc:!dc-test", place=Place(file=str(file), line=2, column=12)),),
+        per_rule=Budget(hosts=200, window_s=86_400),
+        all_rules=Budget(hosts=500, window_s=7 * 86_400),
+        freezes=(
+            Freeze(
+                start=datetime(2026, 12, 22, 23, tzinfo=UTC),
+                end=datetime(2027, 1, 2, 5, 0, 30, tzinfo=UTC),
+                reason="year end",
+            ),
+        ),
+    )
+    assert config.safeguard_files == (file, work.parent.parent / "system.yaml")
+    assert config.safeguard_files_absent == ()
+
+
+def test_safeguards_of_two_files_hold_together(work: Path) -> None:
+    """What either file protects or freezes is protected or frozen, and of two budgets both are kept to."""
+    freeze = "{{from: 2026-12-2{day}T00:00, to: 2027-01-02T06:00, zone: UTC, reason: x}}"
+    (work.parent / "remedy.yaml").write_text(
+        "protected: web:!web-1\nbudgets: {per_rule: 20/24h, all: 500/24h}\n"
+        f"freezes: [{freeze.format(day=1)}, {freeze.format(day=2)}]\n"
+    )
+    (work.parent.parent / "system.yaml").write_text(
+        f"protected: web-1\nbudgets: {{all: 300/24h}}\nfreezes: [{freeze.format(day=2)}, {freeze.format(day=3)}]\n"
+    )
+
+    safeguards = _load(work).safeguards
+
+    assert [each.hosts for each in safeguards.protected] == ["web:!web-1", "web-1"]
+    assert [freeze.start.day for freeze in safeguards.freezes] == [21, 22, 23]
+    assert str(safeguards.per_rule) == "20/24h"
+    assert str(safeguards.all_rules) == "300/24h"
+
+
+def test_link_that_leads_nowhere_is_no_missing_file(tmp_path: Path) -> None:
+    """A remedy.yaml whose link is broken may hold freezes: it is an error, not passed over."""
+    (tmp_path / "system.yaml").symlink_to(tmp_path / "gone.yaml")
+
+    with pytest.raises(UsageError, match=r"system\.yaml is a link that leads nowhere"):
+        load_config(tmp_path, environment={}, system_file=tmp_path / "system.yaml")
 
 
 def test_empty_flag_is_refused(work: Path) -> None:

@@ -3,6 +3,7 @@
 import shutil
 from datetime import date
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -11,7 +12,14 @@ from remedy.limits import Limit, WaveShare
 from remedy.load import load_repository, starter_rules
 from remedy.load.repository import survey_repository
 from remedy.model import Column, ColumnType, Mode, Risk, RowPromise, RuleLimits, RuleRollout, VerifyLater, VerifyUntil
+from remedy.schedule import ChangeWindow
 from tests.load.tables import BASE
+
+_WINDOWS = (
+    "change_windows:\n"
+    '  - {days: [sun, sat], from: "22:00", to: "04:00", zone: Europe/Berlin}\n'
+    '  - {days: [mon], from: "00:00", to: "24:00", zone: UTC}'
+)
 
 
 @pytest.fixture
@@ -249,6 +257,7 @@ def _reverse_keys(file: Path) -> None:
         ("low-disk/rule.yaml", "become: root, ", ""),
         ("low-disk/rule.yaml", "risk: safe", "risk: safe\nlimits: {matched: 5}"),
         ("low-disk/rule.yaml", "risk: safe", "risk: safe\nrollout: {soak: 6m}"),
+        ("low-disk/rule.yaml", "risk: safe", f"risk: safe\n{_WINDOWS}"),
         ("low-disk/clean.sh", "cleaned", "Cleaned"),
         ("low-disk/clean.ps1", "cleaned", "Cleaned"),
     ],
@@ -263,6 +272,68 @@ def test_digest_of_rule_changes_with_every_value(root: Path, file: str, old: str
     assert after.rules["low-disk"].digest != before.rules["low-disk"].digest
     assert after.rules["long-up"].digest == before.rules["long-up"].digest
     assert after.signals["disk"].digest == before.signals["disk"].digest
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("sun, sat", "sun"),
+        ("22:00", "22:01"),
+        ("04:00", "04:01"),
+        ("Europe/Berlin", "Europe/Paris"),
+        ('  - {days: [mon], from: "00:00", to: "24:00", zone: UTC}', ""),
+    ],
+)
+def test_digest_of_rule_covers_all_of_its_windows(root: Path, old: str, new: str) -> None:
+    """A window moved by a minute, a day, a zone with the same clock, or taken away is another rule."""
+    _change(root / "low-disk/rule.yaml", "risk: safe", f"risk: safe\n{_WINDOWS}")
+    before = load_repository(root).rules["low-disk"].digest
+    _change(root / "low-disk/rule.yaml", old, new)
+
+    assert load_repository(root).rules["low-disk"].digest != before
+
+
+def test_no_windows_are_no_value(root: Path) -> None:
+    """An empty list of windows is none: the digest, and the attempts that hang on it, are those without the key."""
+    before = load_repository(root).rules["low-disk"].digest
+    _change(root / "low-disk/rule.yaml", "risk: safe", "risk: safe\nchange_windows: []")
+    rule = load_repository(root).rules["low-disk"]
+
+    assert rule.change_windows == ()
+    assert rule.digest == before
+    # As it was before there were windows; it changes with the files in tests/data/rules/base, and with nothing else.
+    assert rule.digest == "3e203f8d671d609f6df74819836256fca4c3e12c57beff75d70568ac2a97cbde"
+
+
+def test_windows_are_typed_values(root: Path) -> None:
+    """Windows keep the order of the file; their days are sorted, Monday first, whatever the order they have there."""
+    _change(root / "low-disk/rule.yaml", "risk: safe", f"risk: safe\n{_WINDOWS}")
+    first, second = load_repository(root).rules["low-disk"].change_windows
+
+    assert first == ChangeWindow(
+        days=(5, 6), start_minute=1_320, end_minute=240, zone=ZoneInfo("Europe/Berlin"), zone_name="Europe/Berlin"
+    )
+    assert str(second) == "mon 00:00-24:00 UTC"
+
+
+_SHORT = "low-disk/rule.yaml:14:17: change_windows: the longest is {}, and the fix for windows may take 10m"
+_TOUCHING = '{days: [sat], from: "22:00", to: "22:06", zone: UTC}, {days: [sun], from: "00:06", to: "00:12", zone: %s}'
+
+
+@pytest.mark.parametrize(
+    ("windows", "warned"),
+    [
+        ('{days: [sat], from: "22:00", to: "22:10", zone: UTC}', [_SHORT.format("10m")]),
+        ('{days: [sat], from: "22:00", to: "22:11", zone: UTC}', []),
+        (_TOUCHING % "UTC", [_SHORT.format("6m")]),
+        (_TOUCHING % "Europe/Berlin", []),
+    ],
+)
+def test_window_too_short_for_the_fix_is_warned_about(root: Path, windows: str, warned: list[str]) -> None:
+    """A fix whose deadline fits into no window would never start; windows that touch count as one."""
+    _change(root / "low-disk/rule.yaml", "risk: safe", f"risk: safe\nchange_windows: [{windows}]")
+
+    assert [text.partition(": it never starts; ")[0] for text in _warned(root)] == warned
 
 
 @pytest.mark.parametrize(
