@@ -2,66 +2,88 @@
 The gate: the one place that says whether a fix may start, and makes the permit.
 
 Pure: what is true of the world comes in as facts, read inside one transaction
-of the ledger. Unknown facts never grant. The plan asks the same functions
-(`incident_hold`, `fuse_blown`), so that what it shows is what the gate does.
+of the ledger. Unknown facts never grant. Every limit is one named check in one
+of three tables: those of the run as a whole, those that hold a finding back
+(which the plan asks as well, so that what it shows is what the gate does), and
+those of the moment of sending.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from remedy.limits import Limit
-from remedy.model import Hold, Key, Outcome, OutcomeClass, Risk, RuleLimits, Skip, Verdict
+from remedy.holds import (
+    LIFTED_BY_OVERRIDE,
+    Attempt,
+    Held,
+    Pause,
+    breaker_hold,
+    incident_hold,
+    pause_hold,
+    protected_hold,
+    window_hold,
+)
+from remedy.limits import Budget, Limit
+from remedy.model import Hold, Key, Risk, RuleLimits, Skip, Verdict
 from remedy.port import _SEAL, Permit
+from remedy.readings import time_text
+from remedy.schedule import ChangeWindow, Freeze, freeze_over
+from remedy.text import counted, duration_text
 
 __all__ = [
-    "Attempt",
-    "Held",
+    "CHECKS",
+    "NOT_USED",
     "LedgerFacts",
     "LiveFacts",
     "Refusal",
     "Request",
+    "Usage",
+    "blocked",
     "decide",
+    "freeze_text",
     "fuse_blown",
-    "incident_hold",
+    "held",
 ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Attempt:
-    """A durable intent of the past: when (UTC), with which script, and how it ended (None: not yet)."""
-
-    execution_id: str
-    run_id: str
-    at: datetime
-    script_sha256: str
-    outcome: Outcome | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Held:
-    """A hold with what it is about, until when (None: until a person acts), and what lifts it."""
-
-    hold: Hold
-    reason: str
-    until: datetime | None = None
-    lifted_by: str = ""
-    after_bad: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """A wish to start one execution, with the verdict of its re-check made in the same session."""
+    """
+    A wish to start one execution, with the verdict of its re-check made in the same session.
+
+    `needed_s` is how long its end may take: the deadline and a grace. `override`
+    is the hold that a person lifted for this rule on this host. The budgets are
+    those of remedy.yaml (None: none).
+    """
 
     execution_id: str
     rule: str
     host: str
+    groups: tuple[str, ...]
     key: Key
     script_sha256: str
     risk: Risk
     limits: RuleLimits
+    windows: tuple[ChangeWindow, ...]
+    needed_s: int
+    is_protected: bool
+    is_named: bool
+    override: Hold | None
+    per_rule: Budget | None
+    all_rules: Budget | None
     recheck: Verdict
     now: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """How many distinct hosts have a start inside a budget's window, and whether this host is one of them."""
+
+    hosts: int
+    has_host: bool
+
+
+NOT_USED = Usage(hosts=0, has_host=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,20 +93,31 @@ class LedgerFacts:
 
     `attempts` are those of the incident since its last release, oldest first.
     `known_id` is true when the execution id already has an intent. `open_breaker`
-    and `host_busy` name the reason, or are empty.
+    and `host_busy` name the reason, or are empty. `pauses` are people's, not ended.
     """
 
     attempts: tuple[Attempt, ...]
     known_id: bool
     open_breaker: str
     host_busy: str
+    pauses: tuple[Pause, ...] = ()
+    rule_usage: Usage = NOT_USED
+    all_usage: Usage = NOT_USED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveFacts:
-    """What is true of the run at this moment; each text is a reason, empty when there is none."""
+    """
+    What is true of the run at this moment; each text is a reason, empty when there is none.
+
+    `frozen` is why freezes cannot be known, which counts as frozen; `freezes` are
+    those that are known. `expired` says that the plan was too old when the run began.
+    """
 
     stopped: str
+    frozen: str
+    freezes: tuple[Freeze, ...]
+    expired: str
     halted: str
     fuse: str
     disruptive_on_host: bool
@@ -110,56 +143,177 @@ def fuse_blown(*, matched: int, judged: int, limit: Limit, accepted: int | None)
     return limit.exceeded(matched, hosts=judged)
 
 
-def incident_hold(
-    limits: RuleLimits,
-    attempts: Iterable[Attempt],
-    *,
-    rule: str,
-    host: str,
-    script_sha256: str,
-    now: datetime,
-) -> Held | None:
-    """
-    Return what the history of an incident holds back, or None.
+def freeze_text(freeze: Freeze) -> str:
+    """Return a freeze as a reason."""
+    return f"frozen from {time_text(freeze.start)} until {time_text(freeze.end)}: {freeze.reason}"
 
-    `quarantined` when the last attempt is lost, or when the attempts with this
-    script were ever used up inside one window since the last release (so time
-    alone ends no quarantine); else `cooling_down` for limits.cooldown_s from the
-    last attempt. An attempt dated after now counts as made now; one that was
-    skipped by the host itself (its hold file, its lock) started nothing and does
-    not count.
-    """
-    made = [attempt for attempt in attempts if attempt.outcome is not Outcome.SKIPPED]
-    if not made:
+
+# Of the run as a whole: nothing of a rule may start.
+
+_RunCheck = Callable[[LiveFacts, datetime, int], Refusal | None]
+
+
+def _stopped(live: LiveFacts, _now: datetime, _needed_s: int) -> Refusal | None:
+    return Refusal(skip=Skip.STOPPED, reason=live.stopped) if live.stopped else None
+
+
+def _frozen(live: LiveFacts, now: datetime, needed_s: int) -> Refusal | None:
+    if live.frozen:
+        return Refusal(skip=Skip.FROZEN, reason=live.frozen)
+    freeze = freeze_over(live.freezes, now, needed_s=needed_s)
+    if freeze is None:
         return None
-    last = made[-1]
-    release = f"remedy release {rule} -l {host} --reason TEXT"
-    if last.outcome is Outcome.LOST:
-        reason = f"the last attempt ({last.execution_id}) was lost"
-        return Held(hold=Hold.QUARANTINED, reason=reason, lifted_by=release, after_bad=True)
-    same = [attempt.at for attempt in made if attempt.script_sha256 == script_sha256]
-    if _used_up(same, count=limits.attempts, within=timedelta(seconds=limits.attempts_within_s)):
-        reason = f"{len(same)} attempts with this script; {limits.attempts} are allowed"
-        return Held(hold=Hold.QUARANTINED, reason=reason, lifted_by=release, after_bad=True)
-    until = min(last.at, now) + timedelta(seconds=limits.cooldown_s)
-    if now < until:
-        after_bad = last.outcome is None or last.outcome.outcome_class is not OutcomeClass.GOOD
-        outcome = last.outcome.value if last.outcome is not None else "not known yet"
-        return Held(
-            hold=Hold.COOLING_DOWN,
-            reason=f"the last attempt ended as {outcome}",
-            until=until,
-            lifted_by=release,
-            after_bad=after_bad,
-        )
+    return Refusal(skip=Skip.FROZEN, reason=freeze_text(freeze))
+
+
+def _expired(live: LiveFacts, _now: datetime, _needed_s: int) -> Refusal | None:
+    return Refusal(skip=Skip.PLAN_EXPIRED, reason=live.expired) if live.expired else None
+
+
+def _halted(live: LiveFacts, _now: datetime, _needed_s: int) -> Refusal | None:
+    return Refusal(skip=Skip.HALTED, reason=live.halted) if live.halted else None
+
+
+def _fuse(live: LiveFacts, _now: datetime, _needed_s: int) -> Refusal | None:
+    return Refusal(skip=Skip.FUSE, reason=live.fuse) if live.fuse else None
+
+
+_RUN_CHECKS: dict[str, _RunCheck] = {
+    "stopped": _stopped,
+    "frozen": _frozen,
+    "expired": _expired,
+    "halted": _halted,
+    "fuse": _fuse,
+}
+
+
+def blocked(live: LiveFacts, *, now: datetime, needed_s: int) -> Refusal | None:
+    """
+    Return why nothing of a rule may start now, or None.
+
+    `needed_s` is how long what would start may take; 0 asks only about this moment.
+    """
+    return next((no for check in _RUN_CHECKS.values() if (no := check(live, now, needed_s))), None)
+
+
+# Of a finding, by what is known of it: the plan shows these as holds.
+
+_HoldCheck = Callable[[Request, LedgerFacts], Held | None]
+
+
+def _breaker(request: Request, ledger: LedgerFacts) -> Held | None:
+    return breaker_hold(request.rule, ledger.open_breaker)
+
+
+def _paused(request: Request, ledger: LedgerFacts) -> Held | None:
+    return pause_hold(ledger.pauses, rule=request.rule, host=request.host, groups=request.groups, now=request.now)
+
+
+def _protected(request: Request, _ledger: LedgerFacts) -> Held | None:
+    return protected_hold(host=request.host, is_protected=request.is_protected, is_named=request.is_named)
+
+
+def _incident(request: Request, ledger: LedgerFacts) -> Held | None:
+    return incident_hold(
+        request.limits,
+        ledger.attempts,
+        rule=request.rule,
+        host=request.host,
+        script_sha256=request.script_sha256,
+        now=request.now,
+    )
+
+
+def _window(request: Request, _ledger: LedgerFacts) -> Held | None:
+    return window_hold(request.windows, now=request.now, needed_s=request.needed_s)
+
+
+_HOLD_CHECKS: dict[str, _HoldCheck] = {
+    "breaker": _breaker,
+    "paused": _paused,
+    "protected": _protected,
+    "incident": _incident,
+    "window": _window,
+}
+
+
+def held(request: Request, ledger: LedgerFacts) -> Held | None:
+    """Return what holds a finding back, as the plan shows it and the gate refuses it, or None."""
+    for check in _HOLD_CHECKS.values():
+        found = check(request, ledger)
+        if found is not None and not _is_lifted(found, request.override):
+            return found
     return None
 
 
-def _used_up(times: Sequence[datetime], *, count: int, within: timedelta) -> bool:
-    return any(last - first <= within for first, last in zip(times, times[count - 1 :], strict=False))
+def _is_lifted(found: Held, override: Hold | None) -> bool:
+    return found.hold is override and override in LIFTED_BY_OVERRIDE
 
 
-_SKIP_OF_HOLD = {Hold.COOLING_DOWN: Skip.COOLING_DOWN, Hold.QUARANTINED: Skip.QUARANTINED}
+# Of the moment of sending.
+
+_Check = Callable[[Request, LedgerFacts, LiveFacts], Refusal | None]
+
+
+def _recheck(request: Request, _ledger: LedgerFacts, _live: LiveFacts) -> Refusal | None:
+    if request.recheck is Verdict.HEALTHY:
+        return Refusal(skip=Skip.HEALED, reason="the re-check found nothing to mend")
+    if request.recheck is not Verdict.MATCH:
+        return Refusal(skip=Skip.NOT_SEEN, reason=f"the re-check says {request.recheck.value}")
+    return None
+
+
+def _known_id(_request: Request, ledger: LedgerFacts, _live: LiveFacts) -> Refusal | None:
+    if not ledger.known_id:
+        return None
+    return Refusal(skip=Skip.ALREADY_STARTED, reason="this execution has been started before")
+
+
+def _host_busy(_request: Request, ledger: LedgerFacts, _live: LiveFacts) -> Refusal | None:
+    return Refusal(skip=Skip.HOST_BUSY, reason=ledger.host_busy) if ledger.host_busy else None
+
+
+def _one_disruptive(request: Request, _ledger: LedgerFacts, live: LiveFacts) -> Refusal | None:
+    if request.risk is Risk.SAFE or not live.disruptive_on_host:
+        return None
+    return Refusal(skip=Skip.ONE_DISRUPTIVE, reason="one disruptive execution per host and run")
+
+
+def _budget_per_rule(request: Request, ledger: LedgerFacts, _live: LiveFacts) -> Refusal | None:
+    return _over_budget(request.per_rule, ledger.rule_usage, of=f"rule {request.rule}")
+
+
+def _budget_all(request: Request, ledger: LedgerFacts, _live: LiveFacts) -> Refusal | None:
+    return _over_budget(request.all_rules, ledger.all_usage, of="all rules")
+
+
+def _over_budget(budget: Budget | None, usage: Usage, *, of: str) -> Refusal | None:
+    """Refuse when this host would be one more than the budget has; a host that is counted already costs nothing."""
+    if budget is None or usage.has_host or usage.hosts < budget.hosts:
+        return None
+    used = f"{counted(usage.hosts, 'host')} in the last {duration_text(budget.window_s)}"
+    return Refusal(skip=Skip.BUDGET, reason=f"the budget of {of}, {budget}, is used up: {used}")
+
+
+_SENDING_CHECKS: dict[str, _Check] = {
+    "recheck": _recheck,
+    "known_id": _known_id,
+    "host_busy": _host_busy,
+    "one_disruptive": _one_disruptive,
+    "budget_per_rule": _budget_per_rule,
+    "budget_all": _budget_all,
+}
+
+CHECKS: tuple[str, ...] = (*_RUN_CHECKS, *_SENDING_CHECKS, *_HOLD_CHECKS)
+"""The names of all checks, in the order in which they are asked."""
+
+_SKIP_OF_HOLD = {
+    Hold.COOLING_DOWN: Skip.COOLING_DOWN,
+    Hold.QUARANTINED: Skip.QUARANTINED,
+    Hold.PAUSED: Skip.PAUSED,
+    Hold.PROTECTED: Skip.PROTECTED,
+    Hold.OUTSIDE_WINDOW: Skip.OUTSIDE_WINDOW,
+}
 
 
 def decide(request: Request, ledger: LedgerFacts, live: LiveFacts) -> Permit | Refusal:
@@ -169,32 +323,14 @@ def decide(request: Request, ledger: LedgerFacts, live: LiveFacts) -> Permit | R
     The order is that of urgency: a stop comes first. Nothing is granted unless
     the re-check of this very row says `match`.
     """
-    if live.stopped:
-        return Refusal(skip=Skip.STOPPED, reason=live.stopped)
-    if live.halted:
-        return Refusal(skip=Skip.HALTED, reason=live.halted)
-    if live.fuse:
-        return Refusal(skip=Skip.FUSE, reason=live.fuse)
-    if request.recheck is Verdict.HEALTHY:
-        return Refusal(skip=Skip.HEALED, reason="the re-check found nothing to mend")
-    if request.recheck is not Verdict.MATCH:
-        return Refusal(skip=Skip.NOT_SEEN, reason=f"the re-check says {request.recheck.value}")
-    if ledger.known_id:
-        return Refusal(skip=Skip.HOST_BUSY, reason="this execution has been started before")
-    if ledger.open_breaker:
-        return Refusal(skip=Skip.PAUSED, reason=ledger.open_breaker)
-    if ledger.host_busy:
-        return Refusal(skip=Skip.HOST_BUSY, reason=ledger.host_busy)
-    if request.risk is not Risk.SAFE and live.disruptive_on_host:
-        return Refusal(skip=Skip.ONE_DISRUPTIVE, reason="one disruptive execution per host and run")
-    held = incident_hold(
-        request.limits,
-        ledger.attempts,
-        rule=request.rule,
-        host=request.host,
-        script_sha256=request.script_sha256,
-        now=request.now,
-    )
-    if held is not None:
-        return Refusal(skip=_SKIP_OF_HOLD[held.hold], reason=held.reason)
+    no = blocked(live, now=request.now, needed_s=request.needed_s)
+    if no is not None:
+        return no
+    for check in _SENDING_CHECKS.values():
+        no = check(request, ledger, live)
+        if no is not None:
+            return no
+    found = held(request, ledger)
+    if found is not None:
+        return Refusal(skip=_SKIP_OF_HOLD[found.hold], reason=found.reason)
     return Permit(execution_id=request.execution_id, host=request.host, script_sha256=request.script_sha256, seal=_SEAL)

@@ -13,6 +13,7 @@ from typing import Protocol
 
 from remedy.errors import Place
 from remedy.limits import Limit, WaveShare
+from remedy.schedule import ChangeWindow
 from remedy.text import number_text
 
 __all__ = [
@@ -149,6 +150,7 @@ class Hold(StrEnum):
     QUARANTINED = "quarantined"
     PAUSED = "paused"
     OUTSIDE_WINDOW = "outside_window"
+    PROTECTED = "protected"
     NO_FIX_FOR_PLATFORM = "no_fix_for_platform"
     TOO_MANY_ROWS = "too_many_rows"
 
@@ -215,6 +217,11 @@ class Skip(StrEnum):
     PAUSED = "paused"
     INTERRUPTED = "interrupted"
     EXEMPT = "exempt"
+    FROZEN = "frozen"
+    OUTSIDE_WINDOW = "outside_window"
+    PROTECTED = "protected"
+    BUDGET = "budget"
+    ALREADY_STARTED = "already_started"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -400,6 +407,7 @@ class Rule:
     rollout: RuleRollout
     digest: str
     place: Place
+    change_windows: tuple[ChangeWindow, ...] = ()
 
     def params_for(self, host: Host) -> Params:
         """Return the rule's parameters with the host's overrides merged in, one by one."""

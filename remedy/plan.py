@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from remedy.gate import Attempt, Held
+from remedy.holds import Attempt, Held, Pause
 from remedy.model import (
     Execution,
     Finding,
@@ -18,9 +18,11 @@ from remedy.model import (
     Rule,
     key_text,
 )
+from remedy.precautions import Precautions
 from remedy.waves import RolloutSpec
 
 __all__ = [
+    "GRACE_S",
     "NO_HISTORY",
     "PLAN_EXPIRES_S",
     "HeldFinding",
@@ -33,6 +35,9 @@ __all__ = [
 
 PLAN_EXPIRES_S = 4 * 3_600
 
+GRACE_S = 15
+"""After a script's deadline: 5 s until `timeout -k 5` kills it, 8 s for the watchdog, 2 s to write it down."""
+
 Incident = tuple[str, str, Key]
 """What stays the same between runs: rule, host name, key values."""
 
@@ -44,13 +49,15 @@ class History:
 
     `attempts` by incident, oldest first, since the last release; `last_bad` has,
     by rule, the hosts whose last attempt was bad; `breakers` the reason by rule;
-    `busy` the reason by host of an execution that may still be running there.
+    `busy` the reason by host of an execution that may still be running there;
+    `pauses` are those of people that have not ended.
     """
 
     attempts: Mapping[Incident, tuple[Attempt, ...]]
     last_bad: Mapping[str, frozenset[str]]
     breakers: Mapping[str, str]
     busy: Mapping[str, str]
+    pauses: tuple[Pause, ...] = ()
 
 
 NO_HISTORY = History(attempts={}, last_bad={}, breakers={}, busy={})
@@ -102,7 +109,12 @@ class RulePlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """The reviewed, hashed, ordered list of what will run where, and of every hold."""
+    """
+    The reviewed, hashed, ordered list of what will run where, and of every hold.
+
+    `pauses` are those of people at that time, whether or not they hold anything
+    back here.
+    """
 
     created_at: datetime
     digest: str
@@ -111,6 +123,8 @@ class Plan:
     hosts: Mapping[str, Host]
     endpoints: Mapping[str, str]
     busy: Mapping[str, str]
+    precautions: Precautions
+    pauses: tuple[Pause, ...]
 
     @property
     def expires_at(self) -> datetime:

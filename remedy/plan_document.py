@@ -3,6 +3,7 @@
 from typing import Any
 
 from remedy.canonical import plain
+from remedy.holds import Pause
 from remedy.model import (
     Host,
     Row,
@@ -10,6 +11,7 @@ from remedy.model import (
     VerifyUntil,
 )
 from remedy.plan import HeldFinding, Plan, RulePlan
+from remedy.precautions import Precautions
 from remedy.readings import time_text
 
 __all__ = ["digested", "plan_document"]
@@ -35,6 +37,43 @@ def digested(plan: Plan) -> dict[str, Any]:
         "held": [_describe_held(item) for item in plan.held],
         "hosts": {name: _describe_host(host, plan.endpoints.get(name, "")) for name, host in plan.hosts.items()},
         "busy": dict(plan.busy),
+        "precautions": _describe_precautions(plan.precautions),
+        "pauses": [_describe_pause(pause) for pause in plan.pauses],
+    }
+
+
+def _describe_precautions(precautions: Precautions) -> dict[str, Any]:
+    override = precautions.override
+    return {
+        "protected": sorted(precautions.protected),
+        "named": sorted(precautions.named),
+        "budgets": {
+            "per_rule": str(precautions.per_rule) if precautions.per_rule else None,
+            "all": str(precautions.all_rules) if precautions.all_rules else None,
+        },
+        "freezes": [
+            {"from": time_text(freeze.start), "to": time_text(freeze.end), "reason": freeze.reason}
+            for freeze in precautions.freezes
+        ],
+        "override": {
+            "hold": override.hold.value,
+            "rule": override.rule,
+            "host": override.host,
+            "reason": override.reason,
+        }
+        if override
+        else None,
+    }
+
+
+def _describe_pause(pause: Pause) -> dict[str, Any]:
+    return {
+        "of": pause.of.value,
+        "name": pause.name,
+        "reason": pause.reason,
+        "actor": pause.actor,
+        "at": time_text(pause.at),
+        "until": time_text(pause.until) if pause.until else None,
     }
 
 
@@ -81,6 +120,8 @@ def _describe_rule(rule_plan: RulePlan) -> dict[str, Any]:
             "attempts_within_s": rule_plan.rule.limits.attempts_within_s,
         },
         "verify": _describe_verify(rule_plan.rule.verify),
+        "change_windows": [str(window) for window in rule_plan.rule.change_windows],
+        "order": list(spec.order),
         "waves": [list(wave) for wave in rule_plan.waves],
         "executions": [
             {
@@ -116,4 +157,5 @@ def _describe_held(item: HeldFinding) -> dict[str, Any]:
         "reason": held.reason,
         "until": time_text(held.until) if held.until else None,
         "lifted_by": held.lifted_by,
+        "after_bad": held.after_bad,
     }

@@ -6,11 +6,12 @@ the order of input, the locale, the time zone or the hash seed.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 
 from remedy.canonical import canonical_json, digest_fields, digest_text, plain
-from remedy.gate import Held, fuse_blown, incident_hold
+from remedy.gate import LedgerFacts, Request, fuse_blown, held
+from remedy.holds import Held
 from remedy.model import (
     KEY_ROWS_MAX,
     Execution,
@@ -19,18 +20,20 @@ from remedy.model import (
     Host,
     Key,
     Mode,
+    Platform,
     Row,
     Rule,
     Scope,
     Script,
     Verdict,
 )
-from remedy.plan import HeldFinding, History, Plan, RulePlan
+from remedy.plan import GRACE_S, HeldFinding, History, Plan, RulePlan
 from remedy.plan_document import digested
+from remedy.precautions import NO_PRECAUTIONS, Precautions
 from remedy.verdicts import Judgement, ReadingsByHost, other_rows
 from remedy.waves import RolloutSpec, planned_waves, rollout_order
 
-__all__ = ["build_plan", "exemption_of"]
+__all__ = ["build_plan", "execution_ids", "exemption_of", "gate_request", "resolved_spec"]
 
 
 def build_plan(
@@ -42,6 +45,7 @@ def build_plan(
     endpoints: Mapping[str, str],
     accept_matched: int | None,
     created_at: datetime,
+    precautions: Precautions = NO_PRECAUTIONS,
 ) -> Plan:
     """
     Return the plan for these judgements.
@@ -52,29 +56,33 @@ def build_plan(
     by_rule: dict[str, list[Judgement]] = {}
     for judgement in judgements:
         by_rule.setdefault(judgement.rule, []).append(judgement)
-    held: list[HeldFinding] = []
+    all_held: list[HeldFinding] = []
     rule_plans: list[RulePlan] = []
     hosts: dict[str, Host] = {}
     for scope in sorted(scopes, key=lambda scope: (scope.rule.risk.rank, scope.rule.name)):
         judged = sorted(by_rule.get(scope.rule.name, []), key=lambda judgement: judgement.host)
-        rule_held, free = _sort_findings(scope, judged, readings, history=history, now=created_at)
-        held.extend(rule_held)
-        rule_plans.append(_rule_plan(scope, judged, rule_held, free, history=history, accepted=accept_matched))
+        around = _Around(history=history, precautions=precautions, now=created_at)
+        rule_held, free = _sort_findings(scope, judged, readings, around)
+        all_held.extend(rule_held)
+        rule_plans.append(_rule_plan(scope, judged, rule_held, free, around=around, accepted=accept_matched))
         planned = {finding.host for finding in free}
         hosts.update({host.name: host for host in scope.hosts if host.name in planned})
     plan = Plan(
         created_at=created_at,
         digest="",
         rules=tuple(rule_plans),
-        held=tuple(held),
+        held=tuple(all_held),
         hosts=dict(sorted(hosts.items())),
         endpoints={name: endpoints[name] for name in sorted(hosts) if name in endpoints},
         busy={name: history.busy[name] for name in sorted(hosts) if name in history.busy},
+        precautions=precautions,
+        pauses=tuple(pause for pause in history.pauses if not pause.is_over(created_at)),
     )
-    return _with_ids(plan, digest_text(canonical_json(digested(plan))))
+    return execution_ids(plan, digest_text(canonical_json(digested(plan))))
 
 
-def _with_ids(plan: Plan, digest: str) -> Plan:
+def execution_ids(plan: Plan, digest: str) -> Plan:
+    """Return the plan with its digest, and with the ids of its executions, which come from the digest."""
     return replace(
         plan,
         digest=digest,
@@ -116,25 +124,67 @@ def _end_of_day(last: date | None) -> datetime | None:
     return datetime.combine(last + timedelta(days=1), time.min, UTC)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Around:
+    """What is known besides rules and readings when a plan is made."""
+
+    history: History
+    precautions: Precautions
+    now: datetime
+
+
+def gate_request(
+    rule: Rule,
+    host: Host,
+    key: Key,
+    *,
+    script: Script,
+    precautions: Precautions,
+    now: datetime,
+    execution_id: str = "",
+    recheck: Verdict = Verdict.MATCH,
+) -> Request:
+    """Return what the gate is asked about a row of a host: by the plan, and again at the moment of sending."""
+    return Request(
+        execution_id=execution_id,
+        rule=rule.name,
+        host=host.name,
+        groups=host.groups,
+        key=key,
+        script_sha256=script.sha256,
+        risk=rule.risk,
+        limits=rule.limits,
+        windows=rule.change_windows,
+        needed_s=script.timeout_s + GRACE_S,
+        is_protected=host.name in precautions.protected,
+        is_named=host.name in precautions.named,
+        override=precautions.override_for(rule.name, host.name),
+        per_rule=precautions.per_rule,
+        all_rules=precautions.all_rules,
+        recheck=recheck,
+        now=now,
+    )
+
+
 def _sort_findings(
-    scope: Scope, judged: Iterable[Judgement], readings: ReadingsByHost, *, history: History, now: datetime
+    scope: Scope, judged: Iterable[Judgement], readings: ReadingsByHost, around: _Around
 ) -> tuple[list[HeldFinding], list[Finding]]:
     """Return the findings that are held, and those that are free to run."""
     hosts = {host.name: host for host in scope.hosts}
-    held: list[HeldFinding] = []
+    kept: list[HeldFinding] = []
     free: list[Finding] = []
     for judgement in judged:
         host = hosts[judgement.host]
         rows = len(judgement.findings)
         for finding in sorted(judgement.findings, key=lambda finding: _key_order(finding.key)):
-            hold = _exempt(scope, host, finding, readings, now=now) or _hold(
-                scope.rule, host, finding, rows=rows, history=history, now=now
+            hold = _exempt(scope, host, finding, readings, now=around.now) or _hold(
+                scope.rule, host, finding, rows=rows, around=around
             )
             if hold is None:
                 free.append(finding)
             else:
-                held.append(HeldFinding(finding=finding, held=hold))
-    return held, free
+                kept.append(HeldFinding(finding=finding, held=hold))
+    return kept, free
 
 
 def _exempt(scope: Scope, host: Host, finding: Finding, readings: ReadingsByHost, *, now: datetime) -> Held | None:
@@ -153,45 +203,55 @@ def _key_order(key: Key) -> tuple[tuple[bool, float, str], ...]:
     )
 
 
-def _hold(rule: Rule, host: Host, finding: Finding, *, rows: int, history: History, now: datetime) -> Held | None:
+def _hold(rule: Rule, host: Host, finding: Finding, *, rows: int, around: _Around) -> Held | None:
+    precautions = around.precautions
     if rows > KEY_ROWS_MAX:
         reason = f"{rows} rows match, more than {KEY_ROWS_MAX}: rather a broken sensor"
         return Held(hold=Hold.TOO_MANY_ROWS, reason=reason, lifted_by="mending the collector or the rule")
-    if rule.mode is Mode.OBSERVE:
+    if rule.mode is Mode.OBSERVE and precautions.override_for(rule.name, host.name) is not Hold.OBSERVE_ONLY:
         cure = f"`mode: fix` in {rule.place.file}"
         return Held(hold=Hold.OBSERVE_ONLY, reason="the rule only observes", lifted_by=cure)
     script = rule.fix.get(host.platform)
     if script is None:
         reason = f"the rule has no fix for {host.platform.value}"
         return Held(hold=Hold.NO_FIX_FOR_PLATFORM, reason=reason, lifted_by=f"a fix in {rule.place.file}")
-    if rule.name in history.breakers:
-        cure = f"remedy release {rule.name} --reason TEXT"
-        return Held(hold=Hold.PAUSED, reason=history.breakers[rule.name], lifted_by=cure, after_bad=True)
-    if host.name in history.busy:
-        return None
-    attempts = history.attempts.get((rule.name, host.name, finding.key), ())
-    return incident_hold(rule.limits, attempts, rule=rule.name, host=host.name, script_sha256=script.sha256, now=now)
+    request = gate_request(rule, host, finding.key, script=script, precautions=precautions, now=around.now)
+    return held(request, _known(request, around.history))
+
+
+def _known(request: Request, history: History) -> LedgerFacts:
+    """Return what the gate is told when the plan asks; of a busy host, whose attempt has no end yet, no attempts."""
+    is_busy = request.host in history.busy
+    return LedgerFacts(
+        attempts=() if is_busy else history.attempts.get((request.rule, request.host, request.key), ()),
+        known_id=False,
+        open_breaker=history.breakers.get(request.rule, ""),
+        host_busy="",
+        pauses=history.pauses,
+    )
 
 
 def _rule_plan(
     scope: Scope,
     judged: list[Judgement],
-    held: Iterable[HeldFinding],
+    kept: Iterable[HeldFinding],
     free: list[Finding],
     *,
-    history: History,
+    around: _Around,
     accepted: int | None,
 ) -> RulePlan:
     rule = scope.rule
     known = [judgement for judgement in judged if judgement.verdict in (Verdict.MATCH, Verdict.HEALTHY)]
-    exempt = {(item.finding.host, item.finding.key) for item in held if item.held.hold is Hold.EXEMPT}
+    exempt = {(item.finding.host, item.finding.key) for item in kept if item.held.hold is Hold.EXEMPT}
     matched = {
         finding.host
         for judgement in judged
         for finding in judgement.findings
         if (finding.host, finding.key) not in exempt
     }
-    spec = _spec(scope, {finding.host for finding in free}, last_bad=history.last_bad.get(rule.name, frozenset()))
+    last_bad = around.history.last_bad.get(rule.name, frozenset())
+    protected = around.precautions.protected
+    spec = _spec(scope, {finding.host for finding in free}, last_bad=last_bad, protected=protected)
     waves = planned_waves(spec)
     position = {host: number for number, host in enumerate(host for wave in waves for host in wave)}
     ordered = sorted(free, key=lambda finding: (position[finding.host], _key_order(finding.key)))
@@ -221,14 +281,20 @@ def _fuse(rule: Rule, *, matched: int, judged: int, accepted: int | None) -> str
     )
 
 
-def _spec(scope: Scope, planned: set[str], *, last_bad: frozenset[str]) -> RolloutSpec:
-    rollout = scope.rule.rollout
-    order = rollout_order(scope.rule.name, planned, rollout.seed)
-    order = (*(host for host in order if host not in last_bad), *(host for host in order if host in last_bad))
+def _spec(scope: Scope, planned: set[str], *, last_bad: frozenset[str], protected: frozenset[str]) -> RolloutSpec:
+    order = rollout_order(scope.rule.name, planned, scope.rule.rollout.seed)
+    # Sorting keeps the order of equals: first the others, then those that were bad last time, protected ones last.
+    order = tuple(sorted(order, key=lambda host: (host in protected, host in last_bad)))
+    return resolved_spec(scope.rule, order, {host.name: host.platform for host in scope.hosts if host.name in planned})
+
+
+def resolved_spec(rule: Rule, order: tuple[str, ...], platforms: Mapping[str, Platform]) -> RolloutSpec:
+    """Return a rule's rollout over these hosts, its percentages resolved to counts of them."""
+    rollout = rule.rollout
     return RolloutSpec(
-        rule=scope.rule.name,
+        rule=rule.name,
         order=order,
-        platforms={host.name: host.platform.value for host in scope.hosts if host.name in planned},
+        platforms={name: platform.value for name, platform in platforms.items()},
         shares=rollout.waves,
         soak_s=rollout.soak_s,
         concurrency=rollout.concurrency,

@@ -21,6 +21,9 @@ __all__ = [
     "FixEnding",
     "FixJob",
     "FixResult",
+    "Marker",
+    "MarkerState",
+    "MarkersRead",
     "Permit",
     "Runner",
     "Session",
@@ -183,7 +186,13 @@ class FixEnding(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FixJob:
-    """One fix to run: its script and digest, its values, its deadline in seconds on the host."""
+    """
+    One fix to run: its script and digest, its values, its deadline in seconds on the host.
+
+    `note` is what the host's own log gets beside the execution id, before the fix
+    and after it: rule, script digest, actor, controller; never a value. One line of
+    at most 500 printable characters; '' leaves the host's log alone.
+    """
 
     execution_id: str
     script: bytes
@@ -191,6 +200,7 @@ class FixJob:
     environment: Mapping[str, str]
     timeout_s: int
     become_root: bool = False
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,6 +212,57 @@ class FixResult:
     stdout: Captured
     stderr: Captured
     reason: str = ""
+
+
+class MarkerState(StrEnum):
+    """
+    What a host says of its marker of one execution.
+
+    absent   the host looked where markers are, and there is none
+    started  it is there, and no end was written into it
+    ended    it is there, with how the fix ended
+    odd      it cannot be read, or it is not as a fix leaves it: nothing follows from it
+    """
+
+    ABSENT = "absent"
+    STARTED = "started"
+    ENDED = "ended"
+    ODD = "odd"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Marker:
+    """
+    A host's marker of one execution: facts, no conclusions; None is always "not known".
+
+    `boot_id` is that of the start. `exit_code` and `over` (its deadline ended it)
+    are None unless `state` is ended. `is_alive` says whether a process of the fix
+    is there still: the one that will write the end, or anything in the script's
+    process group or session; always None for an absent marker.
+    """
+
+    state: MarkerState
+    boot_id: str | None = None
+    exit_code: int | None = None
+    over: bool | None = None
+    is_alive: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MarkersRead:
+    """
+    What a host said about its markers: one for each execution that was asked for.
+
+    `boot_id` is the host's now. `as_root` says that it looked as root (whose
+    markers stay until the system ends; a plain user's may go at logout). `up_s` is
+    how long the system has been up, in whole seconds rounded down; that of a
+    container, which has its host's boot id, is the container's.
+    """
+
+    boot_id: str | None
+    as_root: bool
+    up_s: int | None
+    markers: Mapping[str, Marker]
 
 
 class Session(Protocol):
@@ -228,6 +289,17 @@ class Session(Protocol):
 
         Raises:
             Unreachable: the link was gone before the first byte was sent; nothing was started.
+        """
+
+    def read_markers(self, execution_ids: Sequence[str], *, become_root: bool) -> MarkersRead:
+        """
+        Read the host's markers of executions, changing nothing there; each has one in the answer.
+
+        `become_root` is that of the fix: the markers of root and of the login lie apart.
+
+        Raises:
+            Unreachable: the link is gone, or the answer did not come whole.
+            Refused: the host cannot run the loader (no timeout, no digest tool, sudo says no).
         """
 
     def close(self) -> None:

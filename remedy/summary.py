@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from typing import assert_never
 
-from remedy.gate import Held
+from remedy.holds import Held
 from remedy.limits import Limit
 from remedy.model import Execution, Hold, Outcome, OutcomeClass, Skip, Verdict
 from remedy.outcomes import Ended
@@ -159,7 +159,7 @@ def _holds_back(held: Held) -> bool:
             return True
         case Hold.COOLING_DOWN | Hold.PAUSED:
             return held.after_bad
-        case Hold.EXEMPT | Hold.OBSERVE_ONLY | Hold.OUTSIDE_WINDOW | Hold.NO_FIX_FOR_PLATFORM:
+        case Hold.EXEMPT | Hold.OBSERVE_ONLY | Hold.OUTSIDE_WINDOW | Hold.PROTECTED | Hold.NO_FIX_FOR_PLATFORM:
             return False
         case _:
             assert_never(held.hold)
@@ -168,7 +168,7 @@ def _holds_back(held: Held) -> bool:
 def _code_of_skip(skip: Skip) -> ExitCode:
     """Return what a skipped execution means for the exit code."""
     match skip:
-        case Skip.HEALED | Skip.ONE_DISRUPTIVE | Skip.HOST_HOLD | Skip.EXEMPT:
+        case Skip.HEALED | Skip.ONE_DISRUPTIVE | Skip.HOST_HOLD | Skip.EXEMPT | Skip.OUTSIDE_WINDOW | Skip.PROTECTED:
             return ExitCode.DONE
         case Skip.HOST_BAD:
             return ExitCode.BAD
@@ -179,6 +179,8 @@ def _code_of_skip(skip: Skip) -> ExitCode:
         case Skip.HALTED | Skip.FUSE | Skip.STOPPED | Skip.HOST_BUSY | Skip.RULE_BUSY | Skip.PLAN_EXPIRED:
             return ExitCode.HALTED
         case Skip.COOLING_DOWN | Skip.QUARANTINED | Skip.PAUSED:
+            return ExitCode.HALTED
+        case Skip.FROZEN | Skip.BUDGET | Skip.ALREADY_STARTED:
             return ExitCode.HALTED
         case _:
             assert_never(skip)

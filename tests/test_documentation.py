@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from remedy.errors import FilesError
-from remedy.gate import Held
+from remedy.holds import Held
 from remedy.load import load_cases, load_config, load_inventory, load_repository, starter_rules
 from remedy.load.inventory.graph import REMEDY_VARIABLES
 from remedy.load.nodes import plain
@@ -26,7 +26,7 @@ PAGES = {
 }
 TEXTS = {name: path.read_text(encoding="utf-8") for name, path in PAGES.items()}
 FRAGMENT = "# fragment"
-SETTINGS = {"rules", "inventory", "state"}
+SETTINGS = {"rules", "inventory", "state", "protected", "budgets", "freezes"}
 FENCE = re.compile(r"^ *```.*?^ *```$", re.MULTILINE | re.DOTALL)
 YAML_BLOCK = re.compile(r"^(?P<indent> *)```yaml\n(?P<body>.*?)^ *```$", re.MULTILINE | re.DOTALL)
 
@@ -210,9 +210,9 @@ def test_holds_of_the_page_are_those_of_the_code() -> None:
     assert not _holds_back(_held(Hold.COOLING_DOWN, after_bad=False))
     assert _holds_back(_held(Hold.COOLING_DOWN, after_bad=True))
     assert table["cooling_down"][2] == "0 when that attempt was good, else 5"
-    # A breaker is the only thing that pauses a rule yet, and it is always after a bad outcome.
+    assert not _holds_back(_held(Hold.PAUSED, after_bad=False))
     assert _holds_back(_held(Hold.PAUSED, after_bad=True))
-    assert table["paused"][2] == "5"
+    assert table["paused"][2] == "0 when a person paused it, else 5"
 
 
 def test_skips_of_the_page_are_those_of_the_code() -> None:

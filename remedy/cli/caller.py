@@ -8,10 +8,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from remedy.errors import UsageError
 
 __all__ = ["Caller", "caller_now", "new_run_id", "utc_now"]
+
+
+_CLAIMS = (
+    "SUDO_USER",
+    "SUDO_UID",
+    "GITHUB_ACTOR",
+    "GITHUB_RUN_ID",
+    "GITLAB_USER_LOGIN",
+    "CI_JOB_ID",
+    "BUILD_URL",
+)
+"""What anybody could have set, and is worth knowing all the same."""
+
+_UNSET_UID = 2**32 - 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,8 +34,9 @@ class Caller:
     """
     Who calls, and from where.
 
-    `actor` is the user by name and number, and apart from it what is only claimed
-    (SUDO_USER, a CI variable).
+    `actor` says for people who it is, `identity` for the audit log: the user by
+    name and number, the login the kernel remembers (None: none), and apart from
+    them what is only claimed (SUDO_USER, variables of a CI).
     """
 
     environment: Mapping[str, str]
@@ -28,6 +44,7 @@ class Caller:
     home: Path
     user: str
     actor: str
+    identity: Mapping[str, Any]
     command: str
     is_terminal: bool
 
@@ -36,20 +53,31 @@ def caller_now() -> Caller:
     """Return the caller of this process."""
     environment = dict(os.environ)
     user = _user()
-    claims = [
-        f"{name}={environment[name]}"
-        for name in ("SUDO_USER", "GITHUB_ACTOR", "GITLAB_USER_LOGIN")
-        if name in environment
-    ]
+    claims = {name: environment[name] for name in _CLAIMS if name in environment}
+    said = ", ".join(f"{name}={value}" for name, value in claims.items())
     return Caller(
         environment=environment,
         directory=_directory(),
         home=Path.home(),
         user=user,
-        actor=f"{user} (uid {os.getuid()})" + (f" claims {', '.join(claims)}" if claims else ""),
+        actor=f"{user} (uid {os.getuid()})" + (f" claims {said}" if said else ""),
+        identity={"user": user, "uid": os.getuid(), "loginuid": _login_uid(), "claims": claims},
         command=" ".join(["remedy", *sys.argv[1:]]),
         is_terminal=sys.stdin.isatty() and sys.stderr.isatty(),
     )
+
+
+def _login_uid(source: Path = Path("/proc/self/loginuid")) -> int | None:
+    """
+    Return the user who logged in, as the kernel's audit remembers it through sudo; None when it does not.
+
+    Source: audit_getloginuid(3); 4294967295 is "unset".
+    """
+    try:
+        uid = int(source.read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return None
+    return None if uid == _UNSET_UID else uid
 
 
 def _directory() -> Path:

@@ -1,7 +1,7 @@
 """The composition root: flags, environment and files become what a command works with."""
 
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,13 +9,18 @@ from remedy.cli.caller import Caller, utc_now
 from remedy.cli.console import Talk
 from remedy.cli.revision import git_revision
 from remedy.errors import FilesError, UsageError
+from remedy.gate import freeze_text
 from remedy.limits import Limit, parse_limit
 from remedy.load.config import Config, load_config
 from remedy.load.inventory import Inventory, load_inventory
+from remedy.load.inventory.patterns import select
 from remedy.load.repository import Repository, load_repository, starter_rules
+from remedy.load.safeguards import FreezesNow
 from remedy.model import Params, Transport
 from remedy.port import Runner
+from remedy.precautions import Precautions
 from remedy.run.scopes import Selection, choose_rules, choose_scopes
+from remedy.schedule import Freeze, freeze_over
 from remedy.state.directory import StateDirectory, find_state
 
 __all__ = [
@@ -31,6 +36,9 @@ __all__ = [
     "shown_path",
     "state_of",
 ]
+
+
+_FREEZE_SHOWN_AHEAD_S = 86_400
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +59,12 @@ class Options:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loaded:
-    """Rules, inventory and selection, where state lies, and the header that names them all."""
+    """
+    Rules, inventory and selection, where state lies, and the header that names them all.
+
+    `freezes` reads those of remedy.yaml again, as they are at that moment; it raises
+    RemedyError when they cannot be known.
+    """
 
     repository: Repository
     inventory: Inventory
@@ -59,6 +72,14 @@ class Loaded:
     state: StateDirectory
     header: tuple[str, ...]
     facts: Mapping[str, str]
+    precautions: Precautions
+    freezes: Callable[[], tuple[Freeze, ...]]
+
+    @property
+    def frozen(self) -> str:
+        """Why everything is frozen at this moment, '' if it is not."""
+        freeze = freeze_over(self.precautions.freezes, utc_now(), needed_s=0)
+        return freeze_text(freeze) if freeze is not None else ""
 
 
 def parse_max_unseen(text: str) -> Limit:
@@ -199,6 +220,7 @@ def load(options: Options, caller: Caller, talk: Talk, *, guess: bool) -> Loaded
     inventory, inventory_from = load_hosts(config, repository, caller.directory, guess=guess)
     selection = choose_scopes(rules, inventory, limit=options.limit, what=options.limit_named)
     state, state_from = find_state_directory(options, caller, config)
+    precautions = _precautions(config, inventory, selection)
     for warning in (*repository.warnings, *inventory.warnings):
         talk.say(f"warning: {warning}")
     for name in selection.empty:
@@ -208,11 +230,44 @@ def load(options: Options, caller: Caller, talk: Talk, *, guess: bool) -> Loaded
         f"inventory  {inventory_from}: {len(selection.hosts)} of {len(inventory.hosts)} hosts selected",
         f"state      {state.path} ({state_from})",
         _stop_line(state),
+        *_freeze_lines(precautions),
     )
     facts = {"rules": rules_from, "inventory": inventory_from, "state": str(state.path)}
+    freezes = FreezesNow(config.safeguard_files, may_appear=config.safeguard_files_absent)
     return Loaded(
-        repository=repository, inventory=inventory, selection=selection, state=state, header=header, facts=facts
+        repository=repository,
+        inventory=inventory,
+        selection=selection,
+        state=state,
+        header=header,
+        facts=facts,
+        precautions=precautions,
+        freezes=freezes.read,
     )
+
+
+def _precautions(config: Config, inventory: Inventory, selection: Selection) -> Precautions:
+    """Return the safeguards with their hosts resolved; a pattern that names nothing is an error, never nothing."""
+    safeguards = config.safeguards
+    protected = frozenset(
+        name for each in safeguards.protected for name in select(each.hosts, inventory, what=f"{each.place}: protected")
+    ) & set(selection.hosts)
+    return Precautions(
+        protected=protected,
+        named=protected & set(selection.named),
+        per_rule=safeguards.per_rule,
+        all_rules=safeguards.all_rules,
+        freezes=safeguards.freezes,
+        override=None,
+    )
+
+
+def _freeze_lines(precautions: Precautions) -> tuple[str, ...]:
+    """Return a line for a freeze that holds now or begins within a day."""
+    freeze = freeze_over(precautions.freezes, utc_now(), needed_s=_FREEZE_SHOWN_AHEAD_S)
+    if freeze is None:
+        return ()
+    return (f"freeze     {freeze_text(freeze)}",)
 
 
 def _stop_line(state: StateDirectory) -> str:

@@ -1,5 +1,6 @@
 """What a plan is proposed from: readings of now or of a file, history, and how the plan is shown."""
 
+import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from remedy.cli.stopping import Stopping
 from remedy.errors import UsageError
 from remedy.model import Finding, Reading, ReadingStatus
 from remedy.plan import NO_HISTORY, History, Plan
+from remedy.plan_file import PLAN_BYTES_MAX, Standing, plan_file_text, plan_of_file
 from remedy.planning import build_plan
 from remedy.readings import ReadingsFile, parse_readings, time_text
 from remedy.render.plan import plan_text
@@ -24,21 +26,26 @@ from remedy.run.recovery import busy_hosts, history_of, left_open
 from remedy.state.ledger import Ledger
 from remedy.state.locks import Locks
 from remedy.summary import (
+    Coverage,
     HostEnd,
     HostEnding,
+    coverage,
 )
 from remedy.verdicts import Judgement, by_host, changed_signals, only_fresh
 
 __all__ = [
+    "Proposal",
     "Seen",
     "fuses_of",
     "history_now",
     "ledger_copy",
     "plan_now",
+    "planned_before",
     "propose",
     "seen_in_file",
     "seen_now",
     "show_plan",
+    "write_plan",
 ]
 
 
@@ -53,6 +60,31 @@ class Seen:
     def findings(self) -> tuple[Finding, ...]:
         """All matching rows."""
         return tuple(finding for judgement in self.judgements for finding in judgement.findings)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proposal:
+    """A plan, and what it was made of: what was seen just now, or (None) a plan file that still stands."""
+
+    plan: Plan
+    seen: Seen | None
+
+    @property
+    def host_ends(self) -> tuple[HostEnd, ...]:
+        """How the selected hosts ended at collection; of a plan file: its hosts, which had been collected then."""
+        if self.seen is not None:
+            return self.seen.collection.host_ends
+        return tuple(HostEnd(host=name, ending=HostEnding.COLLECTED) for name in self.plan.hosts)
+
+    @property
+    def coverage(self) -> Coverage:
+        """How much was seen."""
+        return coverage(self.host_ends, self.seen.judgements if self.seen is not None else ())
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether somebody asked to stop while hosts were collected."""
+        return self.seen is not None and self.seen.collection.interrupted
 
 
 @contextmanager
@@ -135,7 +167,59 @@ def propose(loaded: Loaded, seen: Seen, history: History, *, accept_matched: int
         endpoints={end.host: end.endpoint for end in seen.collection.host_ends if end.endpoint},
         accept_matched=accept_matched,
         created_at=now,
+        precautions=loaded.precautions,
     )
+
+
+def planned_before(loaded: Loaded, path: str) -> Plan:
+    """
+    Return the plan of a file, which must stand as it was reviewed.
+
+    Raises:
+        UsageError: it cannot be read, is no plan, was edited, or what it stands on has changed.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            raw = file.read(PLAN_BYTES_MAX + 1)
+        if len(raw) > PLAN_BYTES_MAX:
+            raise UsageError(f"--plan {path}: it is longer than {PLAN_BYTES_MAX} bytes")
+        text = raw.decode("utf-8")
+    except (OSError, UnicodeDecodeError) as exc:
+        raise UsageError(f"--plan {path}: {getattr(exc, 'strerror', None) or 'it is not UTF-8'}") from exc
+    standing = Standing(
+        rules=loaded.repository.rules,
+        looks_at={scope.rule.name: frozenset(host.name for host in scope.hosts) for scope in loaded.selection.scopes},
+        signals=loaded.repository.signals,
+        hosts=loaded.inventory.hosts,
+        precautions=loaded.precautions,
+    )
+    return plan_of_file(text, standing, file=path)
+
+
+def write_plan(plan: Plan, path: str, talk: Talk) -> None:
+    """
+    Write a plan to a file, whole or not at all, readable by its owner only.
+
+    Raises:
+        UsageError: it cannot be written.
+    """
+    target = Path(path)
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", encoding="utf-8", dir=target.parent, prefix=".plan-", delete=False
+        ) as file:
+            aside = Path(file.name)
+            try:
+                file.write(plan_file_text(plan))
+                file.flush()
+                os.fsync(file.fileno())
+                aside.replace(target)
+            except BaseException:
+                aside.unlink(missing_ok=True)
+                raise
+    except OSError as exc:
+        raise UsageError(f"--plan-out {path}: {exc.strerror}; nothing was started") from exc
+    talk.say(f"plan file  {path}; carry it out with: remedy apply --plan {path}")
 
 
 def fuses_of(plan: Plan) -> tuple[str, ...]:
@@ -143,9 +227,12 @@ def fuses_of(plan: Plan) -> tuple[str, ...]:
     return tuple(f"{rule_plan.rule.name}: {rule_plan.fuse}" for rule_plan in plan.rules if rule_plan.fuse)
 
 
-def show_plan(loaded: Loaded, plan: Plan, seen: Seen, talk: Talk) -> None:
+def show_plan(loaded: Loaded, plan: Plan, seen: Seen | None, talk: Talk) -> None:
     """Show the plan; for hosts that were named, also the rows that are well."""
     named = loaded.selection.named
+    if seen is None:
+        talk.result(plan_text(plan, named=tuple(plan.hosts)))
+        return
     if named:
         rules = [scope.rule for scope in loaded.selection.scopes]
         found = by_host(seen.collection.readings)

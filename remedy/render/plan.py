@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from rich.console import RenderableType
 
+from remedy.holds import Pause
 from remedy.model import Execution, VerifyLater, VerifyUntil, key_text
 from remedy.plan import HeldFinding, Plan, RulePlan
 from remedy.readings import time_text
@@ -11,7 +12,7 @@ from remedy.render.tables import line, styled, table
 from remedy.render.words import held_text, merged, names_text, params_text, row_text
 from remedy.text import counted, duration_text
 
-__all__ = ["held_lines", "plan_text"]
+__all__ = ["held_lines", "pause_text", "plan_text"]
 
 _DIGEST_SHOWN = 12
 
@@ -27,6 +28,8 @@ def plan_text(plan: Plan, *, named: Sequence[str]) -> list[RenderableType]:
         if rule_plan.executions or rule_plan.fuse:
             shown.extend(_rule_lines(rule_plan))
     shown.extend(held_lines(plan.held, named=named))
+    shown.extend(line(styled("paused", "halted"), pause_text(pause)) for pause in plan.pauses)
+    shown.extend(_precaution_lines(plan))
     shown.extend(line(styled(host, "title"), f"is busy: {reason}") for host, reason in plan.busy.items())
     hosts = len(plan.hosts)
     count = len(plan.executions)
@@ -40,12 +43,34 @@ def plan_text(plan: Plan, *, named: Sequence[str]) -> list[RenderableType]:
     return shown
 
 
+def pause_text(pause: Pause) -> str:
+    """Return a person's pause with its end and what ends it."""
+    until = f"until {time_text(pause.until)}" if pause.until else "until somebody ends it"
+    return f"{pause}: {pause.reason} (by {pause.actor} since {time_text(pause.at)}, {until}; {pause.cure})"
+
+
+def _precaution_lines(plan: Plan) -> list[RenderableType]:
+    """Return what the safeguards and a person's override mean for this plan; nothing when they mean nothing."""
+    precautions, override = plan.precautions, plan.precautions.override
+    shown: list[RenderableType] = []
+    if override is not None:
+        said = f"{override.hold.value} of {override.rule} on {override.host}: {override.reason}"
+        shown.append(line(styled("override", "halted"), said))
+    if plan.executions and (precautions.per_rule or precautions.all_rules):
+        budgets = (("each rule", precautions.per_rule), ("all rules", precautions.all_rules))
+        said = ", ".join(f"{whose} {budget}" for whose, budget in budgets if budget is not None)
+        shown.append(line(f"budgets, in hosts over all runs: {said}"))
+    return shown
+
+
 def _rule_lines(rule_plan: RulePlan) -> list[RenderableType]:
     rule = rule_plan.rule
     lines: list[RenderableType] = [line(styled(rule.name, "title"), f" {rule.title}  (risk {rule.risk.value})")]
     if rule_plan.fuse:
         lines.append(line(styled("  blocked by the fuse:", "halted"), rule_plan.fuse))
     lines.append(line(f"  {_limits_text(rule_plan)}"))
+    if rule.change_windows:
+        lines.append(line(f"  only within {', '.join(str(window) for window in rule.change_windows)}"))
     waves = rule_plan.wave_numbers()
     scripts = [_script_text(execution) for execution in rule_plan.executions]
     if len(set(scripts)) == 1:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from remedy.canonical import plain
-from remedy.gate import Held
+from remedy.holds import Held
 from remedy.model import Key, Params, Row, value_text
 from remedy.readings import time_text
 from remedy.text import untrusted

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from remedy.errors import LockHeld
+from remedy.gate import blocked
 from remedy.model import Outcome, Scope, Skip
 from remedy.outcomes import Ended
 from remedy.plan import Plan, RulePlan
@@ -52,16 +53,13 @@ class Applying:
         """
         Carry out every rollout in order and return how each execution ended.
 
-        The plan's age is looked at once, now: later the re-check is the freshness.
-
         Raises:
             StateError: evidence could not be written, or a bug of ours; nothing
                 new was started after that.
         """
-        expired = self._around.clock() > self._plan.expires_at
         for rule_plan in self._plan.rules:
             if rule_plan.executions:
-                self._carry_out_rule(rule_plan, self._blocked(rule_plan, expired=expired))
+                self._carry_out_rule(rule_plan, self._blocked(rule_plan))
         so_far = self._so_far
         return Applied(
             ends=tuple(so_far.ends),
@@ -87,17 +85,14 @@ class Applying:
             if lock is not None:
                 lock.release()
 
-    def _blocked(self, rule_plan: RulePlan, *, expired: bool) -> Ended | None:
-        """Return why nothing of a rule may start, if that is so."""
-        stopped = self._so_far.stop_reason()
-        if stopped:
-            skip = Skip.INTERRUPTED if self._so_far.interrupted() else Skip.STOPPED
-            return Ended(outcome=Outcome.SKIPPED, skip=skip, reason=stopped)
-        if rule_plan.fuse:
-            return Ended(outcome=Outcome.SKIPPED, skip=Skip.FUSE, reason=rule_plan.fuse)
-        if expired:
-            return Ended(outcome=Outcome.SKIPPED, skip=Skip.PLAN_EXPIRED, reason="the plan is older than 4h")
-        return None
+    def _blocked(self, rule_plan: RulePlan) -> Ended | None:
+        """Return why nothing of a rule may start, as the gate would say it, if that is so."""
+        live = self._so_far.live("", halted="", fuse=rule_plan.fuse)
+        no = blocked(live, now=self._around.clock(), needed_s=0)
+        if no is None:
+            return None
+        skip = Skip.INTERRUPTED if no.skip is Skip.STOPPED and self._so_far.interrupted() else no.skip
+        return Ended(outcome=Outcome.SKIPPED, skip=skip, reason=no.reason)
 
     def _end_all(self, rule_plan: RulePlan, ended: Ended) -> None:
         waves = rule_plan.wave_numbers()

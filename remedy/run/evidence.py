@@ -3,31 +3,71 @@ Evidence: the audit log and the ledger written together, in the one right order.
 
 Audit first, then ledger: what the ledger knows, the audit log can prove. The
 intent is durable in both before the first byte is sent, the result before the
-verification, the outcome after it.
+verification, the outcome after it. What threads ask for at the same moment is
+written together, with one sync.
+
+When the audit log fails the run must stop; results and outcomes of what was in
+flight then go to the ledger and to a witness all the same. What none of the three
+has is `lost`, or `unverified`, for whoever resumes the run.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Generic, TypeVar
 
-from remedy.canonical import plain
+from remedy.canonical import canonical_json, plain
+from remedy.errors import StateError
 from remedy.gate import LedgerFacts, Refusal, Request
 from remedy.model import Execution, Key, Outcome, ParamValue
 from remedy.plan import Plan
+from remedy.plan_document import plan_document
 from remedy.port import FixResult, Permit
+from remedy.run.grouping import GROUP_MEMBERS_MAX, GroupCommit
 from remedy.state.audit import AuditLog
 from remedy.state.audit_format import AuditType
+from remedy.state.kept import Kept
 from remedy.state.ledger import Ledger
-from remedy.state.ledger_rows import Intent, OpenIntent, RunRow
+from remedy.state.ledger_rows import Intent, OpenIntent, OutcomeRow, ResultRow, RunRow
 from remedy.summary import ExecutionEnd
 from remedy.text import untrusted
 
 __all__ = ["Evidence", "execution_facts"]
 
-_OUTPUT_CHARACTERS_MAX = 4_000
 _VALUES_CHARACTERS_MAX = 3_000
 """Of all texts in a record's key, row and parameters together: 11 bytes each at worst, and LINE_BYTES_MAX holds."""
 _COMMAND_CHARACTERS_MAX = 4_000
+_REASON_CHARACTERS_MAX = 500
+_SCRIPTS_SHOWN_MAX = 400
+"""Of a plan's scripts, by digest, in its record: 67 bytes each."""
+
+_Row = TypeVar("_Row", ResultRow, OutcomeRow)
+_Contradictions = Sequence[StateError | None]
+_Decide = Callable[[Request, LedgerFacts], Permit | Refusal]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    """A wish to start an execution: what the gate must know, what is recorded of it, and who decides."""
+
+    request: Request
+    intent: Intent
+    facts: Mapping[str, Any]
+    decide: _Decide
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Told(Generic[_Row]):
+    """
+    A result or an outcome: its audit record, its row in the ledger, and how the witness is told.
+
+    Of what was never started nothing waits for the disk, and no witness is needed.
+    """
+
+    facts: Mapping[str, Any]
+    row: _Row
+    said: str
+    started: bool = True
 
 
 def execution_facts(execution: Execution) -> dict[str, Any]:
@@ -63,43 +103,95 @@ def _texts(value: ParamValue | None) -> tuple[str, ...]:
     return (value,) if isinstance(value, str) else ()
 
 
-class Evidence:
-    """The ledger and the audit log of one run; used by all its threads."""
+def _named(execution: Execution) -> str:
+    return untrusted(f"execution {execution.id} ({execution.rule} on {execution.host}, script {execution.script})")
 
-    def __init__(self, ledger: Ledger, audit: AuditLog, *, run_id: str, clock: Callable[[], datetime]) -> None:
+
+class Evidence:
+    """
+    The ledger and the audit log of one run; used by all its threads.
+
+    `outputs` keeps what fixes printed, `sources` the plan and its scripts, each by
+    digest; without them the audit log has no more than what it says itself.
+    `witness` is told, in one line each, what the audit log could not take.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        audit: AuditLog,
+        *,
+        run_id: str,
+        clock: Callable[[], datetime],
+        outputs: Kept | None = None,
+        sources: Kept | None = None,
+        witness: Callable[[str], None] = lambda _said: None,
+    ) -> None:
         self._ledger = ledger
         self._audit = audit
         self._run_id = run_id
         self._clock = clock
+        self._outputs = outputs
+        self._sources = sources
+        self._witness = witness
         self._begun = False
+        self._intents: GroupCommit[_Asked, Permit | Refusal] = GroupCommit(self._admit_group)
+        self._results: GroupCommit[_Told[ResultRow], None] = GroupCommit(self._record_results)
+        self._outcomes: GroupCommit[_Told[OutcomeRow], None] = GroupCommit(self._record_outcomes)
 
-    def open(self, *, actor: str, command: str, facts: Mapping[str, Any]) -> None:
+    def open(self, *, actor: Mapping[str, Any] | str, command: str, facts: Mapping[str, Any]) -> None:
         """Write the first record: who, what, with which rules and inventory."""
         shown = untrusted(command, characters_max=_COMMAND_CHARACTERS_MAX)
         self._audit.append(AuditType.RUN_STARTED, {"actor": actor, "command": shown, **facts})
 
     def begin(self, plan: Plan, *, actor: str, command: str) -> None:
-        """Record the plan that was agreed to; durable before anything is sent."""
+        """
+        Record the plan that was agreed to; durable before anything is sent.
+
+        Raises:
+            StateError: it, or the plan's or a script's bytes, could not be recorded; nothing may be sent.
+        """
         counts = {"executions": len(plan.executions), "held": len(plan.held)}
-        self._audit.append(AuditType.PLAN_RECORDED, {"plan_digest": plan.digest, **counts}, sync=True)
+        facts = {"plan_digest": plan.digest, **counts, **self._keep_sources(plan)}
+        self._audit.append(AuditType.PLAN_RECORDED, facts, sync=True)
         run = RunRow(id=self._run_id, started_at=self._clock(), actor=actor, command=command, plan_digest=plan.digest)
         self._ledger.begin_run(run, plan.executions)
         self._begun = True
+
+    def _keep_sources(self, plan: Plan) -> dict[str, Any]:
+        """Keep the plan and the scripts that it would run; return their digests, as its record has them."""
+        if self._sources is None:
+            return {}
+        used = {execution.script_sha256 for execution in plan.executions}
+        bodies = {
+            script.sha256: script.body
+            for rule_plan in plan.rules
+            for script in rule_plan.rule.fix.values()
+            if script.sha256 in used
+        }
+        kept = sorted(self._sources.keep(body) for body in bodies.values())
+        document = canonical_json(plan_document(plan)).encode()
+        return {
+            "plan_sha256": self._sources.keep(document),
+            "scripts": kept[:_SCRIPTS_SHOWN_MAX],
+            "scripts_left_out": len(kept[_SCRIPTS_SHOWN_MAX:]),
+        }
 
     def note(self, event: AuditType, data: Mapping[str, Any]) -> None:
         """Append a record that nothing waits for."""
         self._audit.append(event, data, sync=False)
 
+    # Intents
+
     def admit(
-        self,
-        execution: Execution,
-        request: Request,
-        *,
-        boot_id: str | None,
-        wave: int,
-        decide: Callable[[Request, LedgerFacts], Permit | Refusal],
+        self, execution: Execution, request: Request, *, boot_id: str | None, wave: int, decide: _Decide
     ) -> Permit | Refusal:
-        """Ask the gate inside a transaction; with a permit, the intent is durable in both."""
+        """
+        Ask the gate inside a transaction; with a permit, the intent is durable in both.
+
+        Raises:
+            StateError: the intent is not durable in both: nothing may be sent.
+        """
         intent = Intent(
             execution_id=execution.id,
             run_id=self._run_id,
@@ -122,44 +214,153 @@ class Evidence:
             "boot_id": boot_id,
             "wave": wave,
         }
+        return self._intents.ask(_Asked(request=request, intent=intent, facts=facts, decide=decide))
 
-        def sync_intents(_granted: Sequence[Intent]) -> None:
-            self._audit.append(AuditType.EXECUTION_INTENT, facts, sync=True)
+    def _admit_group(self, group: Sequence[_Asked]) -> Sequence[Permit | Refusal]:
+        # By identity, not by execution id: should one be asked for twice, each has its own facts.
+        by_request = {id(asked.request): asked for asked in group}
+        by_intent = {id(asked.intent): asked for asked in group}
 
-        (answer,) = self._ledger.admit([(request, intent)], decide=decide, sync_intents=sync_intents)
-        return answer
+        def decide(request: Request, facts: LedgerFacts) -> Permit | Refusal:
+            return by_request[id(request)].decide(request, facts)
+
+        def sync_intents(granted: Sequence[Intent]) -> None:
+            records = [(AuditType.EXECUTION_INTENT, by_intent[id(intent)].facts) for intent in granted]
+            self._audit.append_all(records, sync=True)
+
+        pairs = [(asked.request, asked.intent) for asked in group]
+        return self._ledger.admit(pairs, decide=decide, sync_intents=sync_intents)
+
+    # Results
 
     def result(self, execution: Execution, result: FixResult) -> None:
-        """Record how the run of a fix ended, before it is verified."""
+        """
+        Record how the run of a fix ended, before it is verified.
+
+        Raises:
+            StateError: audit log or ledger did not take it; the run must stop.
+        """
         streams = {
             name: {"bytes": stream.size, "sha256": stream.sha256}
             for name, stream in (("stdout", result.stdout), ("stderr", result.stderr))
         }
+        reason = untrusted(result.reason, characters_max=_REASON_CHARACTERS_MAX)
         facts = {
             **execution_facts(execution),
             "ending": result.ending.value,
             "exit_code": result.exit_code,
-            "reason": untrusted(result.reason, characters_max=500),
+            "reason": reason,
             **streams,
         }
-        self._audit.append(AuditType.EXECUTION_RESULT, facts, sync=True)
-        self._ledger.record_result(execution.id, self._clock(), result.ending, result.exit_code)
+        row = ResultRow(execution_id=execution.id, at=self._clock(), ending=result.ending, exit_code=result.exit_code)
+        code = "" if result.exit_code is None else f", exit code {result.exit_code}"
+        said = f"result of {_named(execution)}: {result.ending.value}{code}"
+        self._results.ask(_Told(facts=facts, row=row, said=f"{said}: {reason}" if reason else said))
+
+    def _record_results(self, group: Sequence[_Told[ResultRow]]) -> _Contradictions:
+        return self._write(AuditType.EXECUTION_RESULT, group, record=self._ledger.record_results)
+
+    # Outcomes
 
     def outcome(self, end: ExecutionEnd, *, started: bool) -> None:
-        """Record how an execution ended; of one that never started nothing waits for the disk."""
+        """
+        Record how an execution ended; of one that never started nothing waits for the disk.
+
+        Raises:
+            StateError: audit log or ledger did not take it; the run must stop.
+        """
+        self._outcomes.ask(self._ended(end, started=started))
+
+    def unattempted(self, ends: Iterable[ExecutionEnd]) -> None:
+        """
+        Record the ends of executions that never reached their hosts, many in one transaction.
+
+        Raises:
+            StateError: audit log or ledger did not take one of them; the run must stop.
+        """
+        left = [self._ended(end, started=False) for end in ends]
+        for start in range(0, len(left), GROUP_MEMBERS_MAX):
+            for contradiction in self._record_outcomes(left[start : start + GROUP_MEMBERS_MAX]):
+                if contradiction is not None:
+                    raise contradiction
+
+    def _ended(self, end: ExecutionEnd, *, started: bool) -> _Told[OutcomeRow]:
         ended = end.ended
+        said = untrusted(ended.reason, characters_max=_REASON_CHARACTERS_MAX)
         reason = f"{ended.skip.value}: {ended.reason}" if ended.skip else ended.reason
+        row = OutcomeRow(
+            run_id=self._run_id,
+            execution_id=end.execution.id,
+            at=self._clock(),
+            outcome=ended.outcome,
+            reason=untrusted(reason, characters_max=_REASON_CHARACTERS_MAX),
+        )
         facts = {
             **execution_facts(end.execution),
             "outcome": ended.outcome.value,
             "skip": ended.skip.value if ended.skip else None,
-            "reason": untrusted(ended.reason, characters_max=500),
-            "output": untrusted(end.output, characters_max=_OUTPUT_CHARACTERS_MAX),
+            "reason": said,
+            **self._keep_output(end.output),
         }
-        self._audit.append(AuditType.EXECUTION_OUTCOME, facts, sync=started)
-        self._ledger.record_outcome(
-            end.execution.id, self._clock(), ended.outcome, untrusted(reason, characters_max=500), run_id=self._run_id
-        )
+        told = f"outcome of {_named(end.execution)}: {ended.outcome.value}"
+        return _Told(facts=facts, row=row, said=f"{told}: {said}" if said else told, started=started)
+
+    def _keep_output(self, output: str) -> dict[str, Any]:
+        """Keep what a fix printed; return its digest, or why there is none: no outcome is lost for it."""
+        if not output:
+            return {"output_sha256": None}
+        if self._outputs is None:
+            return {"output_sha256": None, "output_not_kept": "this run has no place for outputs"}
+        if self._audit.full:
+            # What room there is was set aside for outcomes.
+            return {"output_sha256": None, "output_not_kept": "the disk is full"}
+        try:
+            return {"output_sha256": self._outputs.keep(output.encode(errors="backslashreplace"))}
+        except StateError as exc:
+            return {
+                "output_sha256": None,
+                "output_not_kept": untrusted(str(exc), characters_max=_REASON_CHARACTERS_MAX),
+            }
+
+    def _record_outcomes(self, group: Sequence[_Told[OutcomeRow]]) -> _Contradictions:
+        return self._write(AuditType.EXECUTION_OUTCOME, group, record=self._ledger.record_outcomes)
+
+    def _write(
+        self, kind: AuditType, group: Sequence[_Told[_Row]], *, record: Callable[[Sequence[_Row]], _Contradictions]
+    ) -> _Contradictions:
+        """
+        Write to the audit log, then to the ledger; return what contradicts each in the ledger.
+
+        When the audit log does not take it, the ledger and the witness get what was
+        in flight all the same, and then the error is raised.
+        """
+        in_flight = [told for told in group if told.started]
+        try:
+            self._audit.append_all([(kind, told.facts) for told in group], sync=bool(in_flight))
+        except StateError as exc:
+            raise self._bear_witness(exc, in_flight, record=record) from exc
+        return record([told.row for told in group])
+
+    def _bear_witness(
+        self,
+        failure: StateError,
+        in_flight: Sequence[_Told[_Row]],
+        *,
+        record: Callable[[Sequence[_Row]], _Contradictions],
+    ) -> StateError:
+        """Record in the ledger what the audit log has not for certain, say it, and return the error to raise."""
+        where = "the ledger has it"
+        try:
+            contradictions = record([told.row for told in in_flight])
+        except StateError as exc:
+            failure = StateError(f"{failure}; and {exc}")
+            where = "nor in the ledger"
+            contradictions = [None] * len(in_flight)
+        for told, contradiction in zip(in_flight, contradictions, strict=True):
+            self._witness(f"not certain to be in the audit log, {contradiction or where}: {told.said}")
+        return failure
+
+    # What is about more than one execution
 
     def close_dead(self, opened: OpenIntent) -> None:
         """Record, in this run's audit file, how an execution of a dead run must be counted."""
@@ -175,8 +376,11 @@ class Evidence:
 
     def open_breaker(self, rule: str, reason: str) -> None:
         """Record that a rule is paused until a person releases it."""
-        self._audit.append(AuditType.BREAKER_OPENED, {"rule": rule, "reason": reason}, sync=True)
-        self._ledger.open_breaker(rule, self._run_id, self._clock(), reason)
+        try:
+            self._audit.append(AuditType.BREAKER_OPENED, {"rule": rule, "reason": reason}, sync=True)
+        finally:
+            # A brake holds also when nobody can be told of it.
+            self._ledger.open_breaker(rule, self._run_id, self._clock(), reason)
 
     def end(self, exit_code: int, *, counts: Mapping[Outcome, int]) -> None:
         """Record how the run ended."""

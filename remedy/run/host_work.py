@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from remedy.errors import LockHeld, Refused, StateError, Unreachable
-from remedy.gate import LedgerFacts, LiveFacts, Refusal, Request, decide
+from remedy.gate import LedgerFacts, LiveFacts, Refusal, Request, blocked, decide
 from remedy.model import (
     Execution,
     Host,
@@ -28,11 +28,13 @@ from remedy.model import (
     value_text,
 )
 from remedy.outcomes import Ended, FreshRow, is_proved, outcome_of_fix, outcome_of_verification
-from remedy.planning import exemption_of
+from remedy.planning import exemption_of, gate_request
 from remedy.port import FixJob, FixResult, Permit, Session
+from remedy.precautions import NO_PRECAUTIONS, Precautions
 from remedy.run.collect import Runners, collect_jobs, read_session, target_of
 from remedy.run.crew import Crews, ThreadCrew
 from remedy.run.evidence import Evidence
+from remedy.schedule import Freeze
 from remedy.state.locks import HeldLock, Locks
 from remedy.summary import ExecutionEnd
 from remedy.text import untrusted
@@ -50,7 +52,8 @@ class Surroundings:
     Everything outside that a run touches, handed in once.
 
     `monotonic` counts seconds and never goes back; `stop_reason` reads the stop
-    file; `on_bug` keeps a traceback for the log.
+    file; `freezes` reads those of remedy.yaml as they are now, and raises RemedyError
+    when they cannot be known; `on_bug` keeps a traceback for the log.
     """
 
     runners: Runners
@@ -62,6 +65,7 @@ class Surroundings:
     sleep: Callable[[float], None]
     stop_reason: Callable[[], str]
     on_bug: Callable[[str, BaseException], None]
+    freezes: Callable[[], tuple[Freeze, ...]]
     crews: Crews = ThreadCrew
 
 
@@ -79,6 +83,7 @@ class HostTask:
     executions: tuple[Execution, ...]
     wave: int
     endpoint: str = ""
+    precautions: Precautions = NO_PRECAUTIONS
 
 
 def fix_environment(execution: Execution, row: Row) -> dict[str, str]:
@@ -161,10 +166,9 @@ class HostWork:
     def _prepare(self) -> Ended | None:
         """Take the host's lock and connect; return why that cannot be, which ends all executions."""
         name = self._task.host.name
-        live = self._live(name)
-        if live.stopped or live.halted:
-            skip = Skip.STOPPED if live.stopped else Skip.HALTED
-            return Ended(outcome=Outcome.SKIPPED, skip=skip, reason=live.stopped or live.halted)
+        no = blocked(self._live(name), now=self._around.clock(), needed_s=0)
+        if no is not None:
+            return Ended(outcome=Outcome.SKIPPED, skip=no.skip, reason=no.reason)
         try:
             self._lock = self._around.locks.host(name)
             self._session = self._connect()
@@ -250,16 +254,15 @@ class HostWork:
         return None if held is None else Ended(outcome=Outcome.SKIPPED, skip=Skip.EXEMPT, reason=held.reason)
 
     def _ask_gate(self, execution: Execution, checked: KeyVerdict, boot_id: str | None) -> Permit | Refusal:
-        request = Request(
-            execution_id=execution.id,
-            rule=execution.rule,
-            host=execution.host,
-            key=execution.key,
-            script_sha256=execution.script_sha256,
-            risk=self._rule.risk,
-            limits=self._rule.limits,
-            recheck=checked.verdict,
+        request = gate_request(
+            self._rule,
+            self._task.host,
+            execution.key,
+            script=self._rule.fix[self._task.host.platform],
+            precautions=self._task.precautions,
             now=self._around.clock(),
+            execution_id=execution.id,
+            recheck=checked.verdict,
         )
 
         def decide_now(asked: Request, facts: LedgerFacts) -> Permit | Refusal:

@@ -9,17 +9,14 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from remedy.gate import Attempt
+from remedy.holds import Attempt
 from remedy.model import Finding, Outcome, OutcomeClass
-from remedy.plan import History, Incident
+from remedy.plan import GRACE_S, History, Incident
 from remedy.readings import time_text
 from remedy.state.ledger import Ledger
 from remedy.state.ledger_rows import OpenIntent
 
-__all__ = ["GRACE_S", "LeftOpen", "busy_hosts", "history_of", "left_open", "over_for_certain"]
-
-GRACE_S = 15
-"""After a script's deadline: 5 s until `timeout -k 5` kills it, 8 s for the watchdog, 2 s to write it down."""
+__all__ = ["LeftOpen", "busy_hosts", "closed_text", "history_of", "left_open", "over_at", "over_for_certain"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +27,8 @@ class LeftOpen:
     running: tuple[OpenIntent, ...]
 
 
-def _over_at(opened: OpenIntent) -> datetime:
+def over_at(opened: OpenIntent) -> datetime:
+    """Return when an execution of a dead run does not run any more for certain: deadline and grace are over."""
     return opened.intent.at + timedelta(seconds=opened.intent.deadline_s + GRACE_S)
 
 
@@ -43,7 +41,7 @@ def left_open(opened: Iterable[OpenIntent], *, is_alive: Callable[[str], bool], 
     over: list[OpenIntent] = []
     running: list[OpenIntent] = []
     for each in opened:
-        finished = not is_alive(each.intent.run_id) and now >= _over_at(each)
+        finished = not is_alive(each.intent.run_id) and now >= over_at(each)
         (over if finished else running).append(each)
     return LeftOpen(over=tuple(over), running=tuple(running))
 
@@ -59,14 +57,23 @@ def over_for_certain(ledger: Ledger, *, is_alive: Callable[[str], bool], now: da
     return tuple(each for each in ledger.open_intents() if each.intent.execution_id in over) if over else ()
 
 
+def closed_text(opened: OpenIntent) -> str:
+    """Return what people are told of an execution of a dead run that was closed."""
+    intent = opened.intent
+    return (
+        f"{opened.closes_as.value}: {intent.rule} on {intent.host}, started by run {intent.run_id}, "
+        f"which died; its end was not seen"
+    )
+
+
 def busy_hosts(running: Iterable[OpenIntent]) -> Mapping[str, str]:
     """Return why each host is busy: the execution that may be running there the longest, and until when."""
     return {
         each.intent.host: (
             f"execution {each.intent.execution_id} of run {each.intent.run_id} may still be running there, "
-            f"until {time_text(_over_at(each).replace(microsecond=0))} at the latest"
+            f"until {time_text(over_at(each).replace(microsecond=0))} at the latest"
         )
-        for each in sorted(running, key=_over_at)
+        for each in sorted(running, key=over_at)
     }
 
 
@@ -94,7 +101,7 @@ def history_of(
         for incident, made in ledger.attempts_of(incidents).items()
     }
     last_bad = {rule: _bad_hosts(ledger.last_outcomes(rule)) for rule in rules}
-    return History(attempts=attempts, last_bad=last_bad, breakers=ledger.breakers(), busy=busy)
+    return History(attempts=attempts, last_bad=last_bad, breakers=ledger.breakers(), busy=busy, pauses=ledger.pauses())
 
 
 def _bad_hosts(outcomes: Mapping[str, Outcome]) -> frozenset[str]:

@@ -200,12 +200,7 @@ class RuleRun:
     def _live(self, host: str) -> LiveFacts:
         """Return what is true of the run now; asked by threads at the moment of sending."""
         halted = self._rollout.halted
-        return LiveFacts(
-            stopped=self._so_far.stop_reason(),
-            halted=halted.reason if halted is not None else "",
-            fuse=self._rule_plan.fuse,
-            disruptive_on_host=self._so_far.disruptive_on(host),
-        )
+        return self._so_far.live(host, halted=halted.reason if halted is not None else "", fuse=self._rule_plan.fuse)
 
     def _work_on(self, host: str, wave: int) -> None:
         """Carry out one host's executions; whatever happens, a failure is noted and the host's end is told."""
@@ -220,6 +215,7 @@ class RuleRun:
                 executions=self._executions[host],
                 wave=wave,
                 endpoint=so_far.endpoints.get(host, ""),
+                precautions=so_far.precautions,
             )
             work = HostWork(
                 task,

@@ -3,19 +3,27 @@
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
-from remedy.errors import StateError
+from remedy.errors import RemedyError, StateError
+from remedy.gate import LiveFacts, freeze_text
 from remedy.limits import Limit
 from remedy.model import Execution, Outcome, Risk
 from remedy.plan import Plan, RulePlan
+from remedy.readings import time_text
 from remedy.rollout import Halted, ReadAgain, Soak, WaveEnded, WaveStarted
 from remedy.run.host_work import Surroundings
+from remedy.schedule import Freeze, freeze_over
 from remedy.summary import ExecutionEnd, RuleHalt
+from remedy.text import one_line, untrusted
 
 __all__ = ["ExecutionStarted", "Progress", "RuleStarted", "RunSoFar"]
 
 _RUN_UNREACHABLE = Limit(count=1, percent=10.0)
 """More than so many of all planned hosts unreachable end the run: rather our network than their trouble."""
+
+_CLOCKS_APART = timedelta(minutes=5)
+"""So much may the clocks of two controllers differ."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +42,19 @@ class ExecutionStarted:
 
 Progress = RuleStarted | ExecutionStarted | ExecutionEnd | WaveStarted | WaveEnded | Soak | Halted | ReadAgain
 """What a person may watch while a plan is applied."""
+
+
+def _expiry_text(plan: Plan, now: datetime) -> str:
+    """
+    Return why a plan may not be begun at this time, '' if it may.
+
+    Asked once, when the run starts; later the re-check of each row is the freshness.
+    """
+    if now > plan.expires_at:
+        return f"the plan of {time_text(plan.created_at)} expired at {time_text(plan.expires_at)}; plan again"
+    if now < plan.created_at - _CLOCKS_APART:
+        return f"the plan is of {time_text(plan.created_at)}, which is to come; set the clock right, or plan again"
+    return ""
 
 
 class RunSoFar:
@@ -59,6 +80,8 @@ class RunSoFar:
         self._interrupted = interrupted
         self._planned = len(plan.hosts)
         self.endpoints = plan.endpoints
+        self.precautions = plan.precautions
+        self._expired = _expiry_text(plan, around.clock())
         self._unreachable: set[str] = set()
         self._disruptive: set[str] = set()
         self._stopped = ""
@@ -86,8 +109,35 @@ class RunSoFar:
         with self._guard:
             if not self._stopped:
                 asked = "interrupted" if self._interrupted() else self.around.stop_reason()
-                self._stopped = asked or self._too_unreachable()
+                self._stopped = asked or self._frozen_now() or self._too_unreachable()
             return self._stopped
+
+    def _frozen_now(self) -> str:
+        """Return why a freeze ends the run, '' if none does; what begins later is the gate's to see, fix by fix."""
+        frozen, freezes = self._freezes()
+        freeze = freeze_over(freezes, self.around.clock(), needed_s=0)
+        return frozen or (freeze_text(freeze) if freeze is not None else "")
+
+    def _freezes(self) -> tuple[str, tuple[Freeze, ...]]:
+        """Return why freezes cannot be known ('' when they can), and those of the plan and of now."""
+        planned = self.precautions.freezes
+        try:
+            return "", (*planned, *self.around.freezes())
+        except RemedyError as exc:
+            return f"frozen: freezes cannot be read: {untrusted(one_line(str(exc)))}", planned
+
+    def live(self, host: str, *, halted: str, fuse: str) -> LiveFacts:
+        """Return what is true of the run at this moment, for the gate."""
+        frozen, freezes = self._freezes()
+        return LiveFacts(
+            stopped=self.stop_reason(),
+            frozen=frozen,
+            freezes=freezes,
+            expired=self._expired,
+            halted=halted,
+            fuse=fuse,
+            disruptive_on_host=self.disruptive_on(host),
+        )
 
     def interrupted(self) -> bool:
         """Say whether somebody asked this run to stop."""

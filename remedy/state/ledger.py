@@ -12,64 +12,95 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeVar
 
 from remedy.errors import StateError
-from remedy.gate import Attempt, LedgerFacts, Refusal, Request
+from remedy.gate import LedgerFacts, Refusal, Request
+from remedy.holds import Attempt, Pause, PauseOf
 from remedy.model import Execution, Key, Outcome
 from remedy.port import FixEnding, Permit
-from remedy.state.ledger_rows import Incident, Intent, OpenIntent, RunRecord, RunRow, RunSummary
-from remedy.state.ledger_schema import copy_ledger, open_ledger, sqlite_errors, transaction
+from remedy.state.ledger_rows import (
+    Incident,
+    Intent,
+    OpenIntent,
+    OutcomeRow,
+    ResultRow,
+    RunRecord,
+    RunRow,
+    RunSummary,
+    attempt_of_row,
+    execution_of_row,
+    last_outcome_of_row,
+    open_intent_of_row,
+    summary_of_row,
+)
+from remedy.state.ledger_schema import copy_ledger, lacks_room, open_ledger, sqlite_errors, transaction
 from remedy.state.ledger_sql import (
     ATTEMPTS_OF,
     BREAKERS,
     EXECUTIONS,
     LAST_OUTCOMES,
     OPEN_INTENTS,
-    RELEASE_INTENTS,
     RUNS,
-    attempt_of_row,
     breaker_text,
-    execution_of_row,
-    has_intent,
+    end_pause,
+    end_run,
+    insert_breaker,
     insert_intent,
-    last_outcome_of_row,
-    open_intent_of_row,
+    insert_pause,
+    insert_reconciliation,
+    insert_release,
+    insert_run,
     read_attempts,
     read_facts,
+    read_pauses,
     set_outcome,
-    summary_of_row,
+    set_result,
 )
 from remedy.state.values import key_json, utc_text
 
 __all__ = ["Ledger"]
 
 _INCIDENTS_PER_QUERY = 1_000
-_NOTHING_STARTED = frozenset({Outcome.SKIPPED, Outcome.UNREACHABLE, Outcome.REFUSED})
+
+_Row = TypeVar("_Row")
+_T = TypeVar("_T")
+
+
+def _no_reserve() -> bool:
+    return False
 
 
 class Ledger:
     """
     One connection to the ledger, for all threads of a process; other processes have theirs.
 
-    Every method raises StateError when the ledger cannot be read or written.
+    Every method raises StateError when the ledger cannot be read or written. When
+    there is no room on the disk, what records or holds back is tried once more after
+    `free_reserve` gave up the room that was set aside; nothing is admitted from then on.
     """
 
-    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+    def __init__(
+        self, connection: sqlite3.Connection, path: Path, *, free_reserve: Callable[[], bool] = _no_reserve
+    ) -> None:
         self._connection = connection
         self._path = path
+        self._free_reserve = free_reserve
+        self._full = False
         # Re-entrant: what admit calls inside its transaction may read.
         self._lock = threading.RLock()
 
     @classmethod
-    def open(cls, path: Path) -> Self:
+    def open(cls, path: Path, *, free_reserve: Callable[[], bool] = _no_reserve) -> Self:
         """
         Open the ledger, creating or migrating it.
+
+        `free_reserve` says whether there was a reserve to give up; it may raise OSError.
 
         Raises:
             StateError: it cannot be used, is damaged, or is no ledger; never taken for an empty one.
         """
-        return cls(open_ledger(path), path)
+        return cls(open_ledger(path), path, free_reserve=free_reserve)
 
     @classmethod
     def open_copy(cls, path: Path, directory: Path) -> Self:
@@ -99,6 +130,22 @@ class Ledger:
         with self._lock, sqlite_errors(self._path), transaction(self._connection):
             yield self._connection
 
+    def _recording(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
+        """Do a work in a transaction; for want of room once more, when the reserve was given up."""
+        try:
+            with self._writing() as connection:
+                return work(connection)
+        except StateError as exc:
+            if not lacks_room(exc):
+                raise
+            self._full = True
+            try:
+                self._free_reserve()
+            except OSError as error:
+                raise StateError(f"{exc}; and the reserve cannot be freed: {error.strerror}") from exc
+        with self._writing() as connection:
+            return work(connection)
+
     # Runs
 
     def begin_run(self, run: RunRow, planned: Sequence[Execution] = ()) -> None:
@@ -111,16 +158,7 @@ class Ledger:
             StateError: the run, or an execution of it, is there already.
         """
         with self._writing() as connection:
-            if connection.execute("SELECT 1 FROM runs WHERE id = ?", (run.id,)).fetchone():
-                raise StateError(f"run {run.id} is in the ledger already")
-            connection.execute(
-                "INSERT INTO runs (id, started_at, actor, command, plan_digest) VALUES (?, ?, ?, ?, ?)",
-                (run.id, utc_text(run.started_at), run.actor, run.command, run.plan_digest),
-            )
-            connection.executemany(
-                "INSERT INTO executions (run_id, execution_id, position, rule, host, key) VALUES (?, ?, ?, ?, ?, ?)",
-                ((run.id, e.id, number, e.rule, e.host, key_json(e.key)) for number, e in enumerate(planned)),
-            )
+            insert_run(connection, run, planned)
 
     def end_run(self, run_id: str, ended_at: datetime, exit_code: int) -> None:
         """
@@ -129,13 +167,17 @@ class Ledger:
         Raises:
             StateError: there is no such run, or it has ended already.
         """
-        with self._writing() as connection:
-            changed = connection.execute(
-                "UPDATE runs SET ended_at = ?, exit_code = ? WHERE id = ? AND ended_at IS NULL",
-                (utc_text(ended_at), exit_code, run_id),
-            ).rowcount
-            if not changed:
-                raise StateError(f"run {run_id} has ended already, or never began")
+        if not self.close_run(run_id, ended_at, exit_code):
+            raise StateError(f"run {run_id} has ended already")
+
+    def close_run(self, run_id: str, at: datetime, exit_code: int) -> bool:
+        """
+        Record the end of a dead run in its stead; False when it has ended by now.
+
+        Raises:
+            StateError: there is no such run.
+        """
+        return self._recording(lambda connection: end_run(connection, run_id, (utc_text(at), exit_code)))
 
     def runs(self, limit: int) -> tuple[RunSummary, ...]:
         """Return the newest runs, the newest first."""
@@ -211,21 +253,29 @@ class Ledger:
         may be sent, though the audit log may have the intents (which is harmless).
 
         Raises:
-            StateError: the ledger cannot be written, or an execution was not in the run's plan.
+            StateError: the ledger cannot be written, there was no room on the disk once
+                (what room was set aside is for what is in flight), or an execution was
+                not in the run's plan.
             ValueError: an intent is not that of its request.
         """
         answers: list[Permit | Refusal] = []
         granted: list[Intent] = []
-        with self._writing() as connection:
-            for request, intent in requests:
-                _check_pair(request, intent)
-                answer = decide(request, read_facts(connection, request, intent.run_id))
-                if isinstance(answer, Permit):
-                    insert_intent(connection, intent)
-                    granted.append(intent)
-                answers.append(answer)
-            if granted:
-                sync_intents(tuple(granted))
+        try:
+            with self._writing() as connection:
+                if self._full:
+                    raise StateError(f"ledger {self._path}: the disk was full; nothing new is started; make room there")
+                for request, intent in requests:
+                    _check_pair(request, intent)
+                    answer = decide(request, read_facts(connection, request, intent.run_id))
+                    if isinstance(answer, Permit):
+                        insert_intent(connection, intent)
+                        granted.append(intent)
+                    answers.append(answer)
+                if granted:
+                    sync_intents(tuple(granted))
+        except StateError as exc:
+            self._full = self._full or lacks_room(exc)
+            raise
         return tuple(answers)
 
     def record_result(self, execution_id: str, at: datetime, ending: FixEnding, exit_code: int | None) -> None:
@@ -235,20 +285,19 @@ class Ledger:
         Raises:
             StateError: it was never admitted, or has another result.
         """
-        with self._writing() as connection:
-            changed = connection.execute(
-                "UPDATE intents SET result_at = ?, ending = ?, exit_code = ? WHERE execution_id = ? AND ending IS NULL",
-                (utc_text(at), ending.value, exit_code, execution_id),
-            ).rowcount
-            if changed:
-                return
-            row = connection.execute(
-                "SELECT ending, exit_code FROM intents WHERE execution_id = ?", (execution_id,)
-            ).fetchone()
-            if row is None:
-                raise StateError(f"execution {execution_id} has a result and no intent")
-            if row != (ending.value, exit_code):
-                raise StateError(f"execution {execution_id} has the result {row[0]} already, and now {ending.value}")
+        row = ResultRow(execution_id=execution_id, at=at, ending=ending, exit_code=exit_code)
+        _raise_first(self.record_results([row]))
+
+    def record_results(self, batch: Sequence[ResultRow]) -> tuple[StateError | None, ...]:
+        """
+        Record results in one transaction; say of each, in the order of the batch, what contradicts it, if anything.
+
+        What is contradicted (as in record_result) is not recorded; all others are.
+
+        Raises:
+            StateError: the ledger cannot be written; nothing is recorded.
+        """
+        return self._recording(lambda connection: _each(batch, lambda row: set_result(connection, row)))
 
     def record_outcome(
         self, execution_id: str, at: datetime, outcome: Outcome, reason: str = "", *, run_id: str
@@ -260,12 +309,19 @@ class Ledger:
             StateError: it is not in the run's plan, has another outcome, or the
                 outcome says that it was started and it has no intent in this run.
         """
-        with self._writing() as connection:
-            if outcome not in _NOTHING_STARTED and not has_intent(connection, run_id, execution_id):
-                raise StateError(f"execution {execution_id} ended as {outcome.value} and has no intent in run {run_id}")
-            known = set_outcome(connection, run_id, execution_id, (utc_text(at), outcome.value, reason))
-            if known is not None and known != outcome.value:
-                raise StateError(f"execution {execution_id} ended as {known} already, and now as {outcome.value}")
+        row = OutcomeRow(run_id=run_id, execution_id=execution_id, at=at, outcome=outcome, reason=reason)
+        _raise_first(self.record_outcomes([row]))
+
+    def record_outcomes(self, batch: Sequence[OutcomeRow]) -> tuple[StateError | None, ...]:
+        """
+        Record outcomes in one transaction; say of each, in the order of the batch, what contradicts it, if anything.
+
+        What is contradicted (as in record_outcome) is not recorded; all others are.
+
+        Raises:
+            StateError: the ledger cannot be written; nothing is recorded.
+        """
+        return self._recording(lambda connection: _each(batch, lambda row: _set_one_outcome(connection, row)))
 
     def open_intents(self) -> tuple[OpenIntent, ...]:
         """Return the intents without an outcome, of living and of dead runs, oldest first."""
@@ -281,7 +337,8 @@ class Ledger:
             StateError: there is no such intent, or the outcome is not the one that
                 OpenIntent.closes_as gives.
         """
-        with self._writing() as connection:
+
+        def close(connection: sqlite3.Connection) -> bool:
             row = connection.execute(
                 "SELECT run_id, ending FROM intents WHERE execution_id = ?", (execution_id,)
             ).fetchone()
@@ -290,7 +347,34 @@ class Ledger:
             run_id, ending = row
             if outcome is not (Outcome.LOST if ending is None else Outcome.UNVERIFIED):
                 raise StateError(f"execution {execution_id} cannot be closed as {outcome.value}")
-            return set_outcome(connection, run_id, execution_id, (utc_text(at), outcome.value, reason)) is None
+            ended = OutcomeRow(run_id=run_id, execution_id=execution_id, at=at, outcome=outcome, reason=reason)
+            return set_outcome(connection, ended) is None
+
+        return self._recording(close)
+
+    def reconcile(
+        self,
+        execution_id: str,
+        *,
+        run_id: str,
+        at: datetime,
+        found: str,
+        exit_code: int | None,
+        proves_end: bool,
+        reason: str,
+        actor: str,
+    ) -> None:
+        """
+        Record what a host's marker said of an execution whose end was not seen; its outcome stays.
+
+        `run_id` is the run that asked the host. Once one of them proves the end, the
+        attempt counts as reconciled, whatever is found later.
+
+        Raises:
+            StateError: there is no such intent, or `found` is ''.
+        """
+        said = (utc_text(at), found, exit_code, proves_end, reason, actor)
+        self._recording(lambda connection: insert_reconciliation(connection, execution_id, run_id, said))
 
     # Brakes
 
@@ -300,27 +384,39 @@ class Ledger:
 
         Returns how many incidents had attempts to forget, or whether a breaker was
         open. An attempt without an outcome is not forgotten: its end may yet be `lost`.
+        No budget gets anything back.
         """
-        with self._writing() as connection:
-            release_seq = connection.execute(
-                "INSERT INTO releases (rule, host, at, reason, actor) VALUES (?, ?, ?, ?, ?)",
-                (rule, host, utc_text(at), reason, actor),
-            ).lastrowid
-            if host is None:
-                return connection.execute(
-                    "UPDATE breakers SET closed_by = ? WHERE rule = ? AND closed_by IS NULL", (release_seq, rule)
-                ).rowcount
-            return len(set(connection.execute(RELEASE_INTENTS, (release_seq, rule, host)).fetchall()))
+        said = (utc_text(at), reason, actor)
+        return self._recording(lambda connection: insert_release(connection, rule, host, said))
 
     def open_breaker(self, rule: str, run_id: str, at: datetime, reason: str) -> bool:
         """Open the breaker of a rule; False, and nothing changed, when it is open already."""
-        with self._writing() as connection:
-            return bool(
-                connection.execute(
-                    "INSERT INTO breakers (rule, run_id, opened_at, reason) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
-                    (rule, run_id, utc_text(at), reason),
-                ).rowcount
-            )
+        return self._recording(lambda connection: insert_breaker(connection, rule, run_id, (utc_text(at), reason)))
+
+    def pause(self, pause: Pause) -> bool:
+        """
+        Record a person's pause; False when the same thing is paused already, which is then replaced.
+
+        The one it replaces is ended by its actor, so that its reason stays known;
+        also one whose time had run out, for nobody ended it.
+        """
+
+        def replace(connection: sqlite3.Connection) -> bool:
+            said = (utc_text(pause.at), pause.actor, "replaced")
+            replaced = end_pause(connection, pause.of, pause.name, said)
+            insert_pause(connection, pause)
+            return not replaced
+
+        return self._recording(replace)
+
+    def unpause(self, of: PauseOf, name: str, *, at: datetime, actor: str, reason: str) -> bool:
+        """End a person's pause; False when there is none."""
+        return self._recording(lambda connection: end_pause(connection, of, name, (utc_text(at), actor, reason)))
+
+    def pauses(self) -> tuple[Pause, ...]:
+        """Return people's pauses that were not ended, oldest first; `Pause.is_over` says whose time has run out."""
+        with self._reading() as connection:
+            return read_pauses(connection)
 
     def breakers(self) -> Mapping[str, str]:
         """Return the open breakers: by rule, why it is open and what closes it."""
@@ -333,3 +429,28 @@ def _check_pair(request: Request, intent: Intent) -> None:
     asked = (request.execution_id, request.rule, request.host, request.key, request.script_sha256)
     if asked != (intent.execution_id, intent.rule, intent.host, intent.key, intent.script_sha256):
         raise ValueError(f"the intent of {intent.execution_id} is not that of the request {request.execution_id}")
+
+
+def _set_one_outcome(connection: sqlite3.Connection, row: OutcomeRow) -> None:
+    known = set_outcome(connection, row)
+    if known is not None and known is not row.outcome:
+        said = f"ended as {known.value} already, and now as {row.outcome.value}"
+        raise StateError(f"execution {row.execution_id} {said}")
+
+
+def _each(rows: Iterable[_Row], record: Callable[[_Row], None]) -> tuple[StateError | None, ...]:
+    """Record every row that nothing contradicts; return what contradicts the others, by place."""
+    found: list[StateError | None] = []
+    for row in rows:
+        try:
+            record(row)
+            found.append(None)
+        except StateError as exc:
+            found.append(exc)
+    return tuple(found)
+
+
+def _raise_first(contradictions: Iterable[StateError | None]) -> None:
+    for contradiction in contradictions:
+        if contradiction is not None:
+            raise contradiction

@@ -1,5 +1,5 @@
 """
-The ledger's file: its tables, its migrations, how it is opened and copied.
+The ledger's file: how it is opened, led to the newest version, and copied.
 
 A rollback journal (DELETE) and many short transactions; `synchronous` is EXTRA,
 which is FULL and one more sync of the directory after a commit: with FULL alone a
@@ -18,9 +18,19 @@ from pathlib import Path
 
 from remedy.errors import StateError
 from remedy.state.disk import Disk, sync_directory
+from remedy.state.ledger_tables import MIGRATIONS
 from remedy.text import untrusted
 
-__all__ = ["APPLICATION_ID", "MIGRATIONS", "OddRow", "copy_ledger", "open_ledger", "sqlite_errors", "transaction"]
+__all__ = [
+    "APPLICATION_ID",
+    "MIGRATIONS",
+    "OddRow",
+    "copy_ledger",
+    "lacks_room",
+    "open_ledger",
+    "sqlite_errors",
+    "transaction",
+]
 
 APPLICATION_ID = 0x72656D79
 """'remy', in the file's header, so that nobody takes another database for a ledger."""
@@ -29,88 +39,6 @@ _BUSY_TIMEOUT_S = 10.0
 _COPIES_MAX = 20
 _FILE_MODE = 0o600
 _CURE = "restore it from a backup; the audit log tells what was done since"
-
-_V1 = (
-    """
-    CREATE TABLE runs (
-        seq INTEGER PRIMARY KEY,
-        id TEXT NOT NULL UNIQUE,
-        started_at TEXT NOT NULL,
-        actor TEXT NOT NULL,
-        command TEXT NOT NULL,
-        plan_digest TEXT NOT NULL,
-        ended_at TEXT,
-        exit_code INTEGER,
-        CHECK ((ended_at IS NULL) = (exit_code IS NULL))
-    ) STRICT
-    """,
-    # Every execution of every run's plan. The same plan carried out twice has the same
-    # execution ids in two runs; only one of them can have the intent.
-    """
-    CREATE TABLE executions (
-        run_id TEXT NOT NULL REFERENCES runs (id),
-        execution_id TEXT NOT NULL,
-        position INTEGER NOT NULL,
-        rule TEXT NOT NULL,
-        host TEXT NOT NULL,
-        key TEXT NOT NULL,
-        outcome_at TEXT,
-        outcome TEXT,
-        reason TEXT,
-        PRIMARY KEY (run_id, execution_id),
-        CHECK ((outcome_at IS NULL) = (outcome IS NULL)),
-        CHECK ((reason IS NULL) = (outcome IS NULL))
-    ) STRICT, WITHOUT ROWID
-    """,
-    "CREATE INDEX executions_open ON executions (host) WHERE outcome IS NULL",
-    """
-    CREATE TABLE releases (
-        seq INTEGER PRIMARY KEY,
-        rule TEXT NOT NULL,
-        host TEXT,
-        at TEXT NOT NULL,
-        reason TEXT NOT NULL,
-        actor TEXT NOT NULL
-    ) STRICT
-    """,
-    # The order of attempts is seq, never a time: clocks go back.
-    """
-    CREATE TABLE intents (
-        seq INTEGER PRIMARY KEY AUTOINCREMENT,
-        execution_id TEXT NOT NULL UNIQUE,
-        run_id TEXT NOT NULL,
-        rule TEXT NOT NULL,
-        host TEXT NOT NULL,
-        key TEXT NOT NULL,
-        script_sha256 TEXT NOT NULL,
-        at TEXT NOT NULL,
-        deadline_s INTEGER NOT NULL,
-        boot_id TEXT,
-        result_at TEXT,
-        ending TEXT,
-        exit_code INTEGER,
-        released_by INTEGER REFERENCES releases (seq),
-        FOREIGN KEY (run_id, execution_id) REFERENCES executions (run_id, execution_id),
-        CHECK ((result_at IS NULL) = (ending IS NULL)),
-        CHECK (exit_code IS NULL OR ending IS NOT NULL)
-    ) STRICT
-    """,
-    "CREATE INDEX intents_incident ON intents (rule, host, key, seq)",
-    """
-    CREATE TABLE breakers (
-        seq INTEGER PRIMARY KEY,
-        rule TEXT NOT NULL,
-        run_id TEXT NOT NULL REFERENCES runs (id),
-        opened_at TEXT NOT NULL,
-        reason TEXT NOT NULL,
-        closed_by INTEGER REFERENCES releases (seq)
-    ) STRICT
-    """,
-    "CREATE UNIQUE INDEX breakers_open ON breakers (rule) WHERE closed_by IS NULL",
-)
-
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_V1,)
-"""Statements that lead from each version to the next; never changed after a release, only added to."""
 
 
 class OddRow(ValueError):
@@ -151,6 +79,17 @@ def _plain(said: object) -> str:
 def _code(error: sqlite3.Error) -> int:
     """Return SQLite's primary error code; 0 when the error is not SQLite's."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF
+
+
+def lacks_room(error: StateError) -> bool:
+    """
+    Say whether it comes from a full disk (or a full quota), after which SQLite has taken the transaction back.
+
+    Source: SQLite's unixWrite gives SQLITE_FULL for ENOSPC alone, and
+    SQLITE_IOERR_WRITE for every other failed write, EDQUOT among them.
+    """
+    said = getattr(error.__cause__, "sqlite_errorcode", 0)
+    return said & 0xFF == sqlite3.SQLITE_FULL or said == sqlite3.SQLITE_IOERR_WRITE
 
 
 @contextmanager
@@ -197,8 +136,9 @@ def open_ledger(
     return connection
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
+def _connect(path: Path | str, *, uri: bool = False) -> sqlite3.Connection:
+    """Return a connection that leaves transactions to its caller and waits a while for other processes."""
+    return sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False, uri=uri)
 
 
 def _is_there(path: Path, shown: Path) -> bool:
@@ -323,8 +263,7 @@ def _copy_by_reading(path: Path, target: Path) -> bool:
     uri = f"{path.absolute().as_uri()}?mode=ro"
     with sqlite_errors(path), ExitStack() as opened:
         try:
-            source = sqlite3.connect(uri, uri=True, timeout=_BUSY_TIMEOUT_S, isolation_level=None)
-            opened.enter_context(closing(source))
+            source = opened.enter_context(closing(_connect(uri, uri=True)))
             source.execute("BEGIN")
             source.execute("SELECT count(*) FROM sqlite_schema").fetchone()
         except sqlite3.OperationalError as exc:

@@ -5,18 +5,25 @@ Nothing here commits or takes a lock: that is ledger.py's.
 """
 
 import sqlite3
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from datetime import datetime
+from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
 from remedy.errors import StateError
-from remedy.gate import Attempt, LedgerFacts, Request
-from remedy.model import Key, Outcome
-from remedy.port import FixEnding
-from remedy.state.ledger_rows import ExecutionRow, Intent, OpenIntent, RunRow, RunSummary
-from remedy.state.ledger_schema import OddRow
-from remedy.state.values import json_key, key_json, utc_text, utc_time
+from remedy.gate import NOT_USED, LedgerFacts, Request, Usage
+from remedy.holds import Attempt, Pause, PauseOf
+from remedy.limits import Budget
+from remedy.model import Execution, Key, Outcome
+from remedy.state.ledger_rows import (
+    Intent,
+    OutcomeRow,
+    ResultRow,
+    RunRow,
+    attempt_of_row,
+    known_outcome,
+    pause_of_row,
+)
+from remedy.state.values import key_json, utc_text
 
 __all__ = [
     "ATTEMPTS_OF",
@@ -24,31 +31,39 @@ __all__ = [
     "EXECUTIONS",
     "LAST_OUTCOMES",
     "OPEN_INTENTS",
-    "RELEASE_INTENTS",
     "RUNS",
-    "attempt_of_row",
     "breaker_text",
-    "execution_of_row",
-    "has_intent",
+    "end_pause",
+    "end_run",
+    "insert_breaker",
     "insert_intent",
-    "last_outcome_of_row",
-    "open_intent_of_row",
+    "insert_pause",
+    "insert_reconciliation",
+    "insert_release",
+    "insert_run",
     "read_attempts",
     "read_facts",
+    "read_pauses",
     "set_outcome",
-    "summary_of_row",
+    "set_result",
 ]
+
+_NOTHING_STARTED = frozenset({Outcome.SKIPPED, Outcome.UNREACHABLE, Outcome.REFUSED})
 
 # CROSS JOIN keeps SQLite to the order that is written: the few rows first, the long history by its index.
 _ATTEMPTS = """
-    SELECT i.execution_id, i.run_id, i.at, i.script_sha256, e.outcome
+    SELECT i.execution_id, i.run_id, i.at, i.script_sha256, e.outcome, EXISTS (
+        SELECT 1 FROM reconciliations AS r WHERE r.execution_id = i.execution_id AND r.proves_end = 1
+    )
     FROM intents AS i JOIN executions AS e USING (run_id, execution_id)
     WHERE i.rule = ? AND i.host = ? AND i.key = ? AND i.released_by IS NULL
     ORDER BY i.seq
 """
 ATTEMPTS_OF = """
     WITH wanted (number, rule, host, key) AS (VALUES {})
-    SELECT w.number, i.execution_id, i.run_id, i.at, i.script_sha256, e.outcome
+    SELECT w.number, i.execution_id, i.run_id, i.at, i.script_sha256, e.outcome, EXISTS (
+        SELECT 1 FROM reconciliations AS r WHERE r.execution_id = i.execution_id AND r.proves_end = 1
+    )
     FROM wanted AS w CROSS JOIN intents AS i USING (rule, host, key) JOIN executions AS e USING (run_id, execution_id)
     WHERE i.released_by IS NULL
     ORDER BY i.seq
@@ -71,7 +86,7 @@ LAST_OUTCOMES = """
     WHERE i.rule = ?
     GROUP BY i.host
 """
-RELEASE_INTENTS = """
+_RELEASE_INTENTS = """
     UPDATE intents SET released_by = ?
     WHERE rule = ? AND host = ? AND released_by IS NULL AND EXISTS (
         SELECT 1 FROM executions AS e
@@ -80,18 +95,37 @@ RELEASE_INTENTS = """
     RETURNING key
 """
 EXECUTIONS = """
-    SELECT e.execution_id, e.rule, e.host, e.key, i.at, i.ending, i.exit_code, e.outcome_at, e.outcome, e.reason
+    SELECT e.execution_id, e.rule, e.host, e.key, i.at, i.ending, i.exit_code, e.outcome_at, e.outcome, e.reason, (
+        SELECT r.found FROM reconciliations AS r WHERE r.execution_id = i.execution_id ORDER BY r.seq DESC LIMIT 1
+    )
     FROM executions AS e LEFT JOIN intents AS i USING (run_id, execution_id)
     WHERE e.run_id = ?
     ORDER BY e.position
 """
 RUNS = "SELECT id, started_at, actor, command, plan_digest, ended_at, exit_code FROM runs"
+_PAUSES = "SELECT kind, name, reason, actor, at, until FROM pauses WHERE ended_at IS NULL ORDER BY seq"
 BREAKERS = "SELECT rule, run_id, opened_at, reason FROM breakers WHERE closed_by IS NULL"
 _INSERT_INTENT = """
     INSERT INTO intents (script_sha256, at, deadline_s, boot_id, run_id, execution_id, rule, host, key)
     SELECT ?, ?, ?, ?, run_id, execution_id, rule, host, key FROM executions
     WHERE run_id = ? AND execution_id = ? AND rule = ? AND host = ? AND key = ? AND outcome IS NULL
 """
+
+
+# Intents dated after now count too: a clock that went back must refill nothing.
+# The plus keeps SQLite from the index by incidents, which would read a rule's whole history.
+_USED = "SELECT count(DISTINCT host), coalesce(max(host = ?), 0) FROM intents WHERE at > ?"
+_USED_BY_RULE = f"{_USED} AND +rule = ?"
+
+
+def _usage(connection: sqlite3.Connection, request: Request, budget: Budget | None, *, of_rule: bool) -> Usage:
+    """Return how much of a budget is used; of no budget nothing is asked."""
+    if budget is None:
+        return NOT_USED
+    since = utc_text(request.now - timedelta(seconds=budget.window_s))
+    asked = (_USED_BY_RULE, (request.host, since, request.rule)) if of_rule else (_USED, (request.host, since))
+    hosts, has_host = connection.execute(*asked).fetchone()
+    return Usage(hosts=hosts, has_host=bool(has_host))
 
 
 def read_facts(connection: sqlite3.Connection, request: Request, run_id: str) -> LedgerFacts:
@@ -104,7 +138,15 @@ def read_facts(connection: sqlite3.Connection, request: Request, run_id: str) ->
         known_id=known is not None,
         open_breaker=breaker_text(breaker) if breaker else "",
         host_busy=_busy_text(busy) if busy else "",
+        pauses=read_pauses(connection),
+        rule_usage=_usage(connection, request, request.per_rule, of_rule=True),
+        all_usage=_usage(connection, request, request.all_rules, of_rule=False),
     )
+
+
+def read_pauses(connection: sqlite3.Connection) -> tuple[Pause, ...]:
+    """Return people's pauses that were not ended, oldest first; one whose time has run out is among them."""
+    return tuple(pause_of_row(row) for row in connection.execute(_PAUSES))
 
 
 def _busy_text(row: Sequence[Any]) -> str:
@@ -116,6 +158,40 @@ def breaker_text(row: Sequence[Any]) -> str:
     """Return why a breaker is open, and the command that closes it; a row of BREAKERS."""
     rule, run_id, opened_at, reason = row
     return f"paused by its breaker since {opened_at} (run {run_id}): {reason}; `remedy release {rule} --reason TEXT`"
+
+
+def insert_run(connection: sqlite3.Connection, run: RunRow, planned: Sequence[Execution]) -> None:
+    """
+    Record a run and the executions of its plan, in the plan's order.
+
+    Raises:
+        StateError: the run is there already.
+    """
+    if connection.execute("SELECT 1 FROM runs WHERE id = ?", (run.id,)).fetchone():
+        raise StateError(f"run {run.id} is in the ledger already")
+    connection.execute(
+        "INSERT INTO runs (id, started_at, actor, command, plan_digest) VALUES (?, ?, ?, ?, ?)",
+        (run.id, utc_text(run.started_at), run.actor, run.command, run.plan_digest),
+    )
+    connection.executemany(
+        "INSERT INTO executions (run_id, execution_id, position, rule, host, key) VALUES (?, ?, ?, ?, ?, ?)",
+        ((run.id, e.id, number, e.rule, e.host, key_json(e.key)) for number, e in enumerate(planned)),
+    )
+
+
+def end_run(connection: sqlite3.Connection, run_id: str, ended: tuple[str, int]) -> bool:
+    """
+    Record time and exit code of a run's end; False when it has ended already.
+
+    Raises:
+        StateError: there is no such run.
+    """
+    query = "UPDATE runs SET ended_at = ?, exit_code = ? WHERE id = ? AND ended_at IS NULL"
+    if connection.execute(query, (*ended, run_id)).rowcount:
+        return True
+    if connection.execute("SELECT 1 FROM runs WHERE id = ?", (run_id,)).fetchone() is None:
+        raise StateError(f"run {run_id} never began")
+    return False
 
 
 def insert_intent(connection: sqlite3.Connection, intent: Intent) -> None:
@@ -136,7 +212,7 @@ def insert_intent(connection: sqlite3.Connection, intent: Intent) -> None:
         raise StateError(f"execution {intent.execution_id} is not pending in run {intent.run_id}; it is not started")
 
 
-def has_intent(connection: sqlite3.Connection, run_id: str, execution_id: str) -> bool:
+def _has_intent(connection: sqlite3.Connection, run_id: str, execution_id: str) -> bool:
     """Say whether an execution was admitted in this run."""
     found = connection.execute(
         "SELECT 1 FROM intents WHERE execution_id = ? AND run_id = ?", (execution_id, run_id)
@@ -144,23 +220,53 @@ def has_intent(connection: sqlite3.Connection, run_id: str, execution_id: str) -
     return found is not None
 
 
-def set_outcome(
-    connection: sqlite3.Connection, run_id: str, execution_id: str, ended: tuple[str, str, str]
-) -> str | None:
-    """Record time, outcome and reason; return the outcome that was there already (nothing is changed then)."""
+def set_result(connection: sqlite3.Connection, row: ResultRow) -> None:
+    """
+    Record a result; the same again changes nothing.
+
+    Raises:
+        StateError: it was never admitted, or has another result; nothing is changed.
+    """
+    ended = (row.ending.value, row.exit_code)
+    changed = connection.execute(
+        "UPDATE intents SET result_at = ?, ending = ?, exit_code = ? WHERE execution_id = ? AND ending IS NULL",
+        (utc_text(row.at), *ended, row.execution_id),
+    ).rowcount
+    if changed:
+        return
+    known = connection.execute(
+        "SELECT ending, exit_code FROM intents WHERE execution_id = ?", (row.execution_id,)
+    ).fetchone()
+    if known is None:
+        raise StateError(f"execution {row.execution_id} has a result and no intent")
+    if known != ended:
+        raise StateError(f"execution {row.execution_id} has the result {known[0]} already, and now {ended[0]}")
+
+
+def set_outcome(connection: sqlite3.Connection, row: OutcomeRow) -> Outcome | None:
+    """
+    Record an outcome, once; the same again changes nothing. Return the outcome that was there already.
+
+    Raises:
+        StateError: the execution is not in the run's plan, or the outcome says that
+            it was started and it has no intent in this run; nothing is changed.
+    """
+    if row.outcome not in _NOTHING_STARTED and not _has_intent(connection, row.run_id, row.execution_id):
+        said = f"ended as {row.outcome.value} and has no intent in run {row.run_id}"
+        raise StateError(f"execution {row.execution_id} {said}")
     changed = connection.execute(
         "UPDATE executions SET outcome_at = ?, outcome = ?, reason = ?"
         " WHERE run_id = ? AND execution_id = ? AND outcome IS NULL",
-        (*ended, run_id, execution_id),
+        (utc_text(row.at), row.outcome.value, row.reason, row.run_id, row.execution_id),
     ).rowcount
     if changed:
         return None
-    row = connection.execute(
-        "SELECT outcome FROM executions WHERE run_id = ? AND execution_id = ?", (run_id, execution_id)
+    known = connection.execute(
+        "SELECT outcome FROM executions WHERE run_id = ? AND execution_id = ?", (row.run_id, row.execution_id)
     ).fetchone()
-    if row is None:
-        raise StateError(f"execution {execution_id} is not in the plan of run {run_id}")
-    return str(row[0])
+    if known is None:
+        raise StateError(f"execution {row.execution_id} is not in the plan of run {row.run_id}")
+    return known_outcome(row.execution_id, known[0])
 
 
 def read_attempts(connection: sqlite3.Connection, rule: str, host: str, key: Key) -> tuple[Attempt, ...]:
@@ -168,103 +274,55 @@ def read_attempts(connection: sqlite3.Connection, rule: str, host: str, key: Key
     return tuple(attempt_of_row(row) for row in connection.execute(_ATTEMPTS, (rule, host, key_json(key))))
 
 
-# Every value of a row is read strictly: '' is an odd word, not an absent one.
-
-
-@contextmanager
-def _row_of(what: str) -> Iterator[None]:
+def insert_reconciliation(
+    connection: sqlite3.Connection, execution_id: str, run_id: str, said: tuple[str, str, int | None, bool, str, str]
+) -> None:
     """
-    Translate what a value of a row raises that remedy did not write.
+    Record what was found (time, what, exit code, whether it proves the end, reason, actor).
 
     Raises:
-        OddRow: it names the row and what is odd.
+        StateError: there is no such intent.
     """
-    try:
-        yield
-    except (ValueError, TypeError, AttributeError, RecursionError) as exc:
-        raise OddRow(f"{what} has a value that remedy does not write: {exc}") from exc
+    if connection.execute("SELECT 1 FROM intents WHERE execution_id = ?", (execution_id,)).fetchone() is None:
+        raise StateError(f"execution {execution_id} has no intent; there is nothing to reconcile")
+    connection.execute(
+        "INSERT INTO reconciliations (execution_id, run_id, at, found, exit_code, proves_end, reason, actor)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (execution_id, run_id, *said),
+    )
 
 
-def _time(text: str) -> datetime:
-    at = utc_time(text)
-    if at.tzinfo is None:
-        raise ValueError(f"the time {text} has no zone")
-    return at
+def insert_release(connection: sqlite3.Connection, rule: str, host: str | None, said: tuple[str, str, str]) -> int:
+    """Record a release (time, reason, actor); return how many incidents, or breakers (host None), it released."""
+    at, reason, actor = said
+    release_seq = connection.execute(
+        "INSERT INTO releases (rule, host, at, reason, actor) VALUES (?, ?, ?, ?, ?)", (rule, host, at, reason, actor)
+    ).lastrowid
+    if host is None:
+        query = "UPDATE breakers SET closed_by = ? WHERE rule = ? AND closed_by IS NULL"
+        return connection.execute(query, (release_seq, rule)).rowcount
+    return len(set(connection.execute(_RELEASE_INTENTS, (release_seq, rule, host)).fetchall()))
 
 
-def _outcome(word: str | None) -> Outcome | None:
-    return None if word is None else Outcome(word)
+def insert_breaker(connection: sqlite3.Connection, rule: str, run_id: str, said: tuple[str, str]) -> bool:
+    """Record an open breaker (time, reason); False when it is open already."""
+    query = "INSERT INTO breakers (rule, run_id, opened_at, reason) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING"
+    return bool(connection.execute(query, (rule, run_id, *said)).rowcount)
 
 
-def _ending(word: str | None) -> FixEnding | None:
-    return None if word is None else FixEnding(word)
+def insert_pause(connection: sqlite3.Connection, pause: Pause) -> None:
+    """Record a pause; the same thing must not be paused already."""
+    until = None if pause.until is None else utc_text(pause.until)
+    connection.execute(
+        "INSERT INTO pauses (kind, name, at, until, reason, actor) VALUES (?, ?, ?, ?, ?, ?)",
+        (pause.of.value, pause.name, utc_text(pause.at), until, pause.reason, pause.actor),
+    )
 
 
-def attempt_of_row(row: Sequence[Any]) -> Attempt:
-    """
-    Return an attempt; a row of ATTEMPTS_OF without its number.
-
-    Raises:
-        OddRow: a value in it is none that remedy writes; and so in all that follow.
-    """
-    execution_id, run_id, at, script_sha256, outcome = row
-    with _row_of(f"execution {execution_id}"):
-        return Attempt(
-            execution_id=execution_id,
-            run_id=run_id,
-            at=_time(at),
-            script_sha256=script_sha256,
-            outcome=_outcome(outcome),
-        )
-
-
-def last_outcome_of_row(row: Sequence[Any]) -> tuple[str, Outcome]:
-    """Return a host and how its last attempt ended; a row of LAST_OUTCOMES."""
-    host, ending, outcome, _seq = row
-    with _row_of(f"the last attempt on {host}"):
-        without = Outcome.LOST if _ending(ending) is None else Outcome.UNVERIFIED
-        return str(host), _outcome(outcome) or without
-
-
-def open_intent_of_row(row: Sequence[Any]) -> OpenIntent:
-    """Return an open intent; a row of OPEN_INTENTS."""
-    execution_id, run_id, rule, host, key, script_sha256, at, deadline_s, boot_id, ending = row
-    with _row_of(f"execution {execution_id}"):
-        intent = Intent(
-            execution_id=execution_id,
-            run_id=run_id,
-            rule=rule,
-            host=host,
-            key=json_key(key),
-            script_sha256=script_sha256,
-            at=_time(at),
-            deadline_s=deadline_s,
-            boot_id=boot_id,
-        )
-        return OpenIntent(intent=intent, ending=_ending(ending))
-
-
-def summary_of_row(row: Sequence[Any]) -> RunSummary:
-    """Return a run; a row of RUNS."""
-    run_id, started_at, actor, command, plan_digest, ended_at, exit_code = row
-    with _row_of(f"run {run_id}"):
-        run = RunRow(id=run_id, started_at=_time(started_at), actor=actor, command=command, plan_digest=plan_digest)
-        return RunSummary(run=run, ended_at=None if ended_at is None else _time(ended_at), exit_code=exit_code)
-
-
-def execution_of_row(row: Sequence[Any]) -> ExecutionRow:
-    """Return an execution of a run; a row of EXECUTIONS."""
-    execution_id, rule, host, key, at, ending, exit_code, outcome_at, outcome, reason = row
-    with _row_of(f"execution {execution_id}"):
-        return ExecutionRow(
-            execution_id=execution_id,
-            rule=rule,
-            host=host,
-            key=json_key(key),
-            started_at=None if at is None else _time(at),
-            ending=_ending(ending),
-            exit_code=exit_code,
-            outcome_at=None if outcome_at is None else _time(outcome_at),
-            outcome=_outcome(outcome),
-            reason=reason or "",
-        )
+def end_pause(connection: sqlite3.Connection, of: PauseOf, name: str, said: tuple[str, str, str]) -> bool:
+    """Record the end of a pause (time, actor, reason); False when there is none."""
+    ended = connection.execute(
+        "UPDATE pauses SET ended_at = ?, ended_by = ?, end_reason = ? WHERE kind = ? AND name = ? AND ended_at IS NULL",
+        (*said, of.value, name),
+    )
+    return bool(ended.rowcount)

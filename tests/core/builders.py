@@ -33,6 +33,7 @@ from remedy.model import RowPromise as Promise
 from remedy.plan import NO_HISTORY, History, Plan
 from remedy.planning import build_plan
 from remedy.port import Captured, CollectorEnding, CollectorOutput
+from remedy.precautions import NO_PRECAUTIONS, Precautions
 from remedy.readings import reading_of_output
 from remedy.verdicts import Judgement, by_host, judge, only_fresh
 
@@ -210,6 +211,7 @@ def planned(
     accept_matched: int | None = None,
     now: datetime = NOW,
     signals: Mapping[str, Signal] = SIGNALS,
+    precautions: Precautions = NO_PRECAUTIONS,
 ) -> Plan:
     """Return the plan that readings lead to, as a run makes it."""
     fresh = by_host(only_fresh(readings, signals, now=now))
@@ -221,6 +223,7 @@ def planned(
         endpoints={},
         accept_matched=accept_matched,
         created_at=now,
+        precautions=precautions,
     )
 
 

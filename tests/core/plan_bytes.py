@@ -6,7 +6,7 @@ from datetime import date, timedelta
 from typing import Any
 
 from remedy.canonical import canonical_json
-from remedy.gate import Attempt
+from remedy.holds import Attempt
 from remedy.model import Connection, Host, Outcome, Platform, Risk
 from remedy.plan import History, Plan
 from remedy.plan_document import plan_document

@@ -2,7 +2,7 @@
 
 import ast
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -12,34 +12,57 @@ from hypothesis import strategies as st
 import remedy
 import remedy_runners
 from remedy.gate import (
-    Attempt,
-    Held,
+    CHECKS,
+    NOT_USED,
     LedgerFacts,
     LiveFacts,
     Refusal,
     Request,
+    Usage,
     decide,
     fuse_blown,
-    incident_hold,
+    held,
 )
-from remedy.limits import Limit
+from remedy.holds import Attempt, Held, Pause, PauseOf, incident_hold
+from remedy.limits import Budget, Limit
 from remedy.model import Hold, Outcome, OutcomeClass, Risk, RuleLimits, Skip, Verdict
 from remedy.port import Permit
+from remedy.schedule import ChangeWindow, Freeze
 from tests.core.builders import NOW, limits
 
 HOUR = timedelta(hours=1)
 SHA = "ab" * 32
 REPAIRED = "cd" * 32
 LEDGER = LedgerFacts(attempts=(), known_id=False, open_breaker="", host_busy="")
-LIVE = LiveFacts(stopped="", halted="", fuse="", disruptive_on_host=False)
+LIVE = LiveFacts(stopped="", frozen="", freezes=(), expired="", halted="", fuse="", disruptive_on_host=False)
+SATURDAY_NIGHT = ChangeWindow(days=(5,), start_minute=22 * 60, end_minute=4 * 60, zone=UTC, zone_name="UTC")
+SUNDAY_MORNING = ChangeWindow(days=(6,), start_minute=8 * 60, end_minute=9 * 60, zone=UTC, zone_name="UTC")
+YEAR_END = Freeze(start=NOW + timedelta(minutes=10), end=NOW + timedelta(days=9), reason="year end")
+TEN = Budget(hosts=10, window_s=86_400)
+USED_UP = Usage(hosts=10, has_host=False)
+
+
+def pause(of: PauseOf = PauseOf.ALL, name: str = "", *, until: datetime | None = None) -> Pause:
+    """Return a pause by alice."""
+    return Pause(of=of, name=name, reason="audit", actor="alice", at=NOW - timedelta(days=1), until=until)
+
+
 REQUEST = Request(
     execution_id="0123456789abcdef",
     rule="low-disk",
     host="web-1",
+    groups=("web", "berlin"),
     key=(("mount", "/"),),
     script_sha256=SHA,
     risk=Risk.SAFE,
     limits=limits(cooldown_s=3_600, attempts=3, within_s=86_400),
+    windows=(),
+    needed_s=315,
+    is_protected=False,
+    is_named=False,
+    override=None,
+    per_rule=None,
+    all_rules=None,
     recheck=Verdict.MATCH,
     now=NOW,
 )
@@ -89,7 +112,56 @@ REFUSALS = {
         REQUEST,
         replace(LEDGER, known_id=True),
         LIVE,
-        Refusal(skip=Skip.HOST_BUSY, reason="this execution has been started before"),
+        Refusal(skip=Skip.ALREADY_STARTED, reason="this execution has been started before"),
+    ),
+    "frozen for unknown reasons": (
+        REQUEST,
+        LEDGER,
+        replace(LIVE, frozen="remedy.yaml is gone"),
+        Refusal(skip=Skip.FROZEN, reason="remedy.yaml is gone"),
+    ),
+    "freeze that begins before the deadline": (
+        replace(REQUEST, needed_s=601),
+        LEDGER,
+        replace(LIVE, freezes=(YEAR_END,)),
+        Refusal(skip=Skip.FROZEN, reason="frozen from 2026-11-22T08:55:00Z until 2026-12-01T08:45:00Z: year end"),
+    ),
+    "expired": (REQUEST, LEDGER, replace(LIVE, expired="too old"), Refusal(skip=Skip.PLAN_EXPIRED, reason="too old")),
+    "paused": (
+        REQUEST,
+        replace(LEDGER, pauses=(pause(),)),
+        LIVE,
+        Refusal(skip=Skip.PAUSED, reason="everything is paused by alice: audit"),
+    ),
+    "protected": (
+        replace(REQUEST, is_protected=True),
+        LEDGER,
+        LIVE,
+        Refusal(skip=Skip.PROTECTED, reason="a protected host is touched only when it is named"),
+    ),
+    "outside its window": (
+        replace(REQUEST, windows=(SATURDAY_NIGHT,)),
+        LEDGER,
+        LIVE,
+        Refusal(skip=Skip.OUTSIDE_WINDOW, reason="outside sat 22:00-04:00 UTC"),
+    ),
+    "window that ends before the deadline": (
+        replace(REQUEST, windows=(SUNDAY_MORNING,), needed_s=901),
+        LEDGER,
+        LIVE,
+        Refusal(skip=Skip.OUTSIDE_WINDOW, reason="sun 08:00-09:00 UTC ends before a deadline of 901s"),
+    ),
+    "rule's budget": (
+        replace(REQUEST, per_rule=TEN),
+        replace(LEDGER, rule_usage=USED_UP),
+        LIVE,
+        Refusal(skip=Skip.BUDGET, reason="the budget of rule low-disk, 10/24h, is used up: 10 hosts in the last 1d"),
+    ),
+    "budget of all": (
+        replace(REQUEST, all_rules=TEN),
+        replace(LEDGER, all_usage=USED_UP),
+        LIVE,
+        Refusal(skip=Skip.BUDGET, reason="the budget of all rules, 10/24h, is used up: 10 hosts in the last 1d"),
     ),
     "breaker": (REQUEST, replace(LEDGER, open_breaker="2 bad"), LIVE, Refusal(skip=Skip.PAUSED, reason="2 bad")),
     "busy": (REQUEST, replace(LEDGER, host_busy="run-1"), LIVE, Refusal(skip=Skip.HOST_BUSY, reason="run-1")),
@@ -155,30 +227,60 @@ REQUESTS = st.builds(
     risk=st.sampled_from(Risk),
     recheck=st.sampled_from([Verdict.MATCH] * 3 + list(Verdict)),
     limits=LIMITS,
+    windows=st.sampled_from(((), (), (SUNDAY_MORNING,), (SATURDAY_NIGHT,))),
+    needed_s=st.sampled_from((0, 315, 600, 601, 900, 901)),
+    is_protected=st.booleans(),
+    is_named=st.booleans(),
+    override=st.none() | st.sampled_from(Hold),
+    per_rule=st.none() | st.just(TEN),
+    all_rules=st.none() | st.just(TEN),
 )
+USAGES = st.builds(Usage, hosts=st.integers(8, 11), has_host=st.booleans())
 LEDGERS = st.builds(
     LedgerFacts,
     attempts=st.just(()) | ATTEMPTS,
     known_id=st.sampled_from((False, False, True)),
     open_breaker=REASONS,
     host_busy=REASONS,
+    pauses=st.just(()) | st.just((pause(PauseOf.RULE, "low-disk"),)),
+    rule_usage=USAGES,
+    all_usage=USAGES,
 )
-LIVES = st.builds(LiveFacts, stopped=REASONS, halted=REASONS, fuse=REASONS, disruptive_on_host=st.booleans())
+LIVES = st.builds(
+    LiveFacts,
+    stopped=REASONS,
+    frozen=REASONS,
+    freezes=st.just(()) | st.just((YEAR_END,)),
+    expired=REASONS,
+    halted=REASONS,
+    fuse=REASONS,
+    disruptive_on_host=st.booleans(),
+)
 
 
 @given(REQUESTS, LEDGERS, LIVES)
 def test_permit_needs_a_match_and_nothing_against_it(request_: Request, ledger: LedgerFacts, live: LiveFacts) -> None:
     """A permit is granted exactly when the re-check says match and no fact speaks against it."""
+    incident = hold_of(*ledger.attempts, of=request_.limits)
+    outside = SATURDAY_NIGHT in request_.windows or (bool(request_.windows) and request_.needed_s > 900)
+    lifted = request_.override
     against = [
         request_.recheck is not Verdict.MATCH,
         live.stopped,
+        live.frozen,
+        live.freezes and request_.needed_s > 600,
+        live.expired,
         live.halted,
         live.fuse,
         ledger.known_id,
-        ledger.open_breaker,
         ledger.host_busy,
         request_.risk is not Risk.SAFE and live.disruptive_on_host,
-        hold_of(*ledger.attempts, of=request_.limits),
+        request_.per_rule and ledger.rule_usage.hosts >= 10 and not ledger.rule_usage.has_host,
+        request_.all_rules and ledger.all_usage.hosts >= 10 and not ledger.all_usage.has_host,
+        request_.is_protected and not request_.is_named,
+        (ledger.open_breaker or ledger.pauses) and lifted is not Hold.PAUSED,
+        outside and lifted is not Hold.OUTSIDE_WINDOW,
+        incident and (incident.hold is Hold.QUARANTINED or lifted is not Hold.COOLING_DOWN),
     ]
 
     answer = decide(request_, ledger, live)
@@ -200,11 +302,110 @@ def test_same_facts_give_the_same_answer(request_: Request, ledger: LedgerFacts,
     assert decide(request_, ledger, live) == decide(request_, ledger, live)
 
 
+def test_each_name_is_a_check_of_one_table() -> None:
+    """The checks have distinct names: what is removed by name is one check."""
+    assert len(set(CHECKS)) == len(CHECKS) == 16
+
+
+@given(REQUESTS, LEDGERS)
+def test_hold_of_the_plan_is_the_refusal_of_the_gate(request_: Request, ledger: LedgerFacts) -> None:
+    """What the plan would hold back the gate refuses, and with nothing else against it, only that."""
+    found = held(request_, ledger)
+    quiet = replace(ledger, known_id=False, host_busy="", rule_usage=NOT_USED, all_usage=NOT_USED)
+    answer = decide(replace(request_, recheck=Verdict.MATCH), quiet, LIVE)
+
+    assert isinstance(answer, Refusal) == (found is not None)
+    if isinstance(answer, Refusal) and found is not None:
+        assert (answer.skip.value, answer.reason) == (found.hold.value, found.reason)
+
+
+# Budgets
+
+
+@pytest.mark.parametrize(("hosts", "has_host", "granted"), [(9, False, True), (10, False, False), (11, True, True)])
+def test_budget_counts_hosts_and_a_counted_one_costs_nothing(hosts: int, has_host: bool, granted: bool) -> None:
+    """The tenth host of a budget of ten may start, the eleventh may not; one that is among them may again."""
+    usage = Usage(hosts=hosts, has_host=has_host)
+    request = replace(REQUEST, per_rule=TEN, all_rules=TEN)
+
+    assert isinstance(decide(request, replace(LEDGER, rule_usage=usage), LIVE), Permit) is granted
+    assert isinstance(decide(request, replace(LEDGER, all_usage=usage), LIVE), Permit) is granted
+
+
+# Pauses
+
+
+@pytest.mark.parametrize(
+    ("of", "name", "covers"),
+    [
+        (PauseOf.ALL, "", True),
+        (PauseOf.RULE, "low-disk", True),
+        (PauseOf.RULE, "web", False),
+        (PauseOf.GROUP, "berlin", True),
+        (PauseOf.GROUP, "web-1", False),
+        (PauseOf.HOST, "web-1", True),
+        (PauseOf.HOST, "web", False),
+    ],
+)
+def test_pause_covers_what_it_names(of: PauseOf, name: str, covers: bool) -> None:
+    """A pause is about everything, a rule, a group or a host, and never about another kind of that name."""
+    found = held(REQUEST, replace(LEDGER, pauses=(pause(of, name),)))
+
+    assert (found is not None) is covers
+
+
+def test_pause_is_over_exactly_at_its_time() -> None:
+    """Up to the last microsecond a pause holds; at its end it does not."""
+    past = pause(until=NOW)
+    future = pause(until=NOW + timedelta(microseconds=1))
+
+    assert held(REQUEST, replace(LEDGER, pauses=(past,))) is None
+    assert held(REQUEST, replace(LEDGER, pauses=(past, future))) == Held(
+        hold=Hold.PAUSED,
+        reason="everything is paused by alice: audit",
+        until=future.until,
+        lifted_by="remedy unpause --all",
+    )
+
+
+# Overrides
+
+
+@pytest.mark.parametrize("override", [None, *Hold])
+def test_override_lifts_its_own_hold_and_nothing_else(override: Hold | None) -> None:
+    """Each hold is lifted by its own override if that may be lifted at all, and by no other."""
+    cases = {
+        Hold.PAUSED: (REQUEST, replace(LEDGER, open_breaker="2 bad", pauses=(pause(),))),
+        Hold.PROTECTED: (replace(REQUEST, is_protected=True), LEDGER),
+        Hold.OUTSIDE_WINDOW: (replace(REQUEST, windows=(SATURDAY_NIGHT,)), LEDGER),
+        Hold.COOLING_DOWN: (REQUEST, replace(LEDGER, attempts=(attempt(HOUR / 2),))),
+        Hold.QUARANTINED: (REQUEST, replace(LEDGER, attempts=(attempt(HOUR, Outcome.LOST),))),
+    }
+
+    lifted = {
+        hold
+        for hold, (request, ledger) in cases.items()
+        if isinstance(decide(replace(request, override=override), ledger, LIVE), Permit)
+    }
+
+    assert lifted == ({override} & {Hold.PAUSED, Hold.OUTSIDE_WINDOW, Hold.COOLING_DOWN})
+
+
+def test_reconciled_loss_is_no_quarantine_but_cools_down() -> None:
+    """Once the host's marker proved its end, a lost attempt counts as an attempt and no longer quarantines."""
+    lost = attempt(HOUR / 2, Outcome.LOST)
+
+    found = hold_of(replace(lost, is_reconciled=True))
+
+    assert found is not None
+    assert (found.hold, found.after_bad) == (Hold.COOLING_DOWN, True)
+
+
 # Cooldown
 
 
 @pytest.mark.parametrize(
-    ("ago", "held"),
+    ("ago", "is_held"),
     [
         (timedelta(0), True),
         (HOUR - timedelta(microseconds=1), True),
@@ -212,12 +413,12 @@ def test_same_facts_give_the_same_answer(request_: Request, ledger: LedgerFacts,
         (2 * HOUR, False),
     ],
 )
-def test_cooldown_ends_exactly_after_its_time(ago: timedelta, held: bool) -> None:
+def test_cooldown_ends_exactly_after_its_time(ago: timedelta, is_held: bool) -> None:
     """Up to the last microsecond an incident cools down; at the end itself it may be tried again."""
     found = hold_of(attempt(ago))
     release = "remedy release low-disk -l web-1 --reason TEXT"
 
-    assert (found is not None) is held
+    assert (found is not None) is is_held
     if found is not None:
         assert (found.hold, found.until, found.lifted_by) == (Hold.COOLING_DOWN, NOW - ago + HOUR, release)
 
@@ -275,15 +476,15 @@ def test_attempts_that_are_used_up_quarantine() -> None:
 
 
 @pytest.mark.parametrize(
-    ("window", "held"),
+    ("window", "is_held"),
     [(timedelta(days=1), True), (timedelta(days=1, microseconds=1), False)],
 )
-def test_attempts_count_inside_one_window(window: timedelta, held: bool) -> None:
+def test_attempts_count_inside_one_window(window: timedelta, is_held: bool) -> None:
     """Three attempts spread over exactly the window use it up; a microsecond more and they do not."""
     first = attempt(2 * HOUR + window)
     middle = attempt(2 * HOUR + window / 2)
 
-    assert (hold_of(first, middle, attempt(2 * HOUR)) is not None) is held
+    assert (hold_of(first, middle, attempt(2 * HOUR)) is not None) is is_held
 
 
 @given(ATTEMPTS, LIMITS, st.integers(0, 10_000).map(lambda hours: hours * HOUR))

@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from remedy.canonical import canonical_json
-from remedy.gate import Attempt
+from remedy.holds import Attempt
 from remedy.limits import Limit
 from remedy.model import (
     KEY_ROWS_MAX,

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from remedy.gate import Held
+from remedy.holds import Held
 from remedy.limits import Limit
 from remedy.model import Execution, Finding, Hold, Outcome, OutcomeClass, Skip, Verdict
 from remedy.outcomes import Ended
@@ -105,11 +105,17 @@ SKIPS = {
     Skip.COOLING_DOWN: ExitCode.HALTED,
     Skip.QUARANTINED: ExitCode.HALTED,
     Skip.PAUSED: ExitCode.HALTED,
+    Skip.FROZEN: ExitCode.HALTED,
+    Skip.BUDGET: ExitCode.HALTED,
+    Skip.ALREADY_STARTED: ExitCode.HALTED,
+    Skip.OUTSIDE_WINDOW: ExitCode.DONE,
+    Skip.PROTECTED: ExitCode.DONE,
 }
 HOLDS = {
     (Hold.EXEMPT, False): ExitCode.DONE,
     (Hold.OBSERVE_ONLY, False): ExitCode.DONE,
     (Hold.OUTSIDE_WINDOW, False): ExitCode.DONE,
+    (Hold.PROTECTED, False): ExitCode.DONE,
     (Hold.NO_FIX_FOR_PLATFORM, False): ExitCode.DONE,
     (Hold.COOLING_DOWN, False): ExitCode.DONE,
     (Hold.COOLING_DOWN, True): ExitCode.HALTED,

@@ -57,10 +57,12 @@ from remedy.port import (
     Permit,
     Target,
 )
+from remedy.precautions import NO_PRECAUTIONS, Precautions
 from remedy.run.apply import Applied, Applying, Progress
 from remedy.run.collect import collect
 from remedy.run.evidence import Evidence
 from remedy.run.host_work import Surroundings
+from remedy.schedule import Freeze
 from remedy.state.audit import AuditLog
 from remedy.state.directory import StateDirectory
 from remedy.state.disk import Disk
@@ -426,6 +428,7 @@ class Bench:
         self.progress: list[Progress] = []
         self.signals: dict[str, Signal] = {"flag": FLAG, "power": POWER}
         self.asked = threading.Event()
+        self.freezes: tuple[Freeze, ...] = ()
         self.ledger = SlowedLedger.open(self.state.ledger)
         self.ledger._connection.execute("PRAGMA synchronous = OFF")
         self.audit: AuditLog | None = None
@@ -464,6 +467,7 @@ class Bench:
             sleep=self.clock.sleep,
             stop_reason=self.state.stop_reason,
             on_bug=lambda where, exc: self.bugs.append((where, exc)),
+            freezes=lambda: self.freezes,
         )
 
     def scope(self, of: Rule, *names: str, exempt_names: Sequence[Iterable[str]] = ()) -> Scope:
@@ -472,7 +476,7 @@ class Bench:
         covered = [frozenset(each) for each in exempt_names] or [frozenset(self.fleet.hosts) for _ in of.exempt]
         return Scope(rule=of, hosts=hosts, exempt_names=tuple(covered))
 
-    def plan(self, *scopes: Scope, history: History = NO_HISTORY) -> Plan:
+    def plan(self, *scopes: Scope, history: History = NO_HISTORY, precautions: Precautions = NO_PRECAUTIONS) -> Plan:
         """Return the plan that the fleet leads to as it is; no call is counted for it."""
         quiet = Fleet(
             FakeHost(name=host.name, levels=dict(host.levels), notes=dict(host.notes), others=host.others)
@@ -495,6 +499,7 @@ class Bench:
             endpoints={},
             accept_matched=None,
             created_at=NOW,
+            precautions=precautions,
         )
 
     def apply(self, *scopes: Scope, plan: Plan | None = None) -> Applied:

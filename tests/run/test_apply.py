@@ -552,7 +552,7 @@ def test_same_plan_applied_twice_starts_nothing_twice(make_bench):
 
     assert len(sent) == 1
     assert bench.fleet.sent == []
-    assert outcomes(again) == {"web-1": "host_busy"}
+    assert outcomes(again) == {"web-1": "already_started"}
     assert "has been started before" in again.ends[0].ended.reason
 
 

@@ -7,14 +7,14 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from remedy.gate import LedgerFacts, LiveFacts, Refusal, Request, decide
-from remedy.limits import Limit
+from remedy.limits import Budget, Limit
 from remedy.model import Execution, Key, Risk, RuleLimits, Verdict
 from remedy.port import Permit
 from remedy.state.disk import Disk
 from remedy.state.ledger_rows import Intent, RunRow
 
 NOW = datetime(2026, 11, 22, 8, 45, tzinfo=UTC)
-LIVE = LiveFacts(stopped="", halted="", fuse="", disruptive_on_host=False)
+LIVE = LiveFacts(stopped="", frozen="", freezes=(), expired="", halted="", fuse="", disruptive_on_host=False)
 ROOT: Key = (("mount", "/"),)
 SHA = "ab" * 32
 
@@ -48,17 +48,31 @@ def run_row(run_id: str = "run-1", *, at: datetime = NOW) -> RunRow:
 
 
 def asked(
-    planned: Execution, *, run_id: str = "run-1", at: datetime = NOW, rule_limits: RuleLimits | None = None
+    planned: Execution,
+    *,
+    run_id: str = "run-1",
+    at: datetime = NOW,
+    rule_limits: RuleLimits | None = None,
+    per_rule: Budget | None = None,
+    all_rules: Budget | None = None,
 ) -> tuple[Request, Intent]:
     """Return the request and the intent of a planned execution."""
     request = Request(
         execution_id=planned.id,
         rule=planned.rule,
         host=planned.host,
+        groups=(),
         key=planned.key,
         script_sha256=planned.script_sha256,
         risk=Risk.SAFE,
         limits=rule_limits or limits(),
+        windows=(),
+        needed_s=planned.timeout_s,
+        is_protected=False,
+        is_named=False,
+        override=None,
+        per_rule=per_rule,
+        all_rules=all_rules,
         recheck=Verdict.MATCH,
         now=at,
     )

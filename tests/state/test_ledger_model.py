@@ -18,7 +18,7 @@ HOSTS = ("web-1", "web-2")
 KEYS = ((("mount", "/"),), (("mount", "/srv"),))
 RUNS = ("run-1", "run-2")
 ENDS = (Outcome.FIXED, Outcome.FAILED, Outcome.SKIPPED)
-LIVE = LiveFacts(stopped="", halted="", fuse="", disruptive_on_host=False)
+LIVE = LiveFacts(stopped="", frozen="", freezes=(), expired="", halted="", fuse="", disruptive_on_host=False)
 
 OPERATIONS = st.one_of(
     st.tuples(

@@ -1,17 +1,16 @@
 """A real `remedy apply`: lock, collect, plan, ask, apply, report."""
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
 from platform import node
 from typing import Any
 
 from remedy import __version__
+from remedy.cli.asked import ApplyFlags
 from remedy.cli.caller import Caller, new_run_id, utc_now
 from remedy.cli.composition import Loaded, Options, make_runners
 from remedy.cli.console import Talk
 from remedy.cli.log import open_log
-from remedy.cli.proposing import Seen, fuses_of, history_now, propose, seen_now, show_plan
+from remedy.cli.proposing import Proposal, fuses_of, history_now, propose, seen_now, show_plan, write_plan
 from remedy.cli.readings_kept import keep_readings
 from remedy.cli.stopping import Stopping, stopping
 from remedy.cli.watching import Watching
@@ -30,39 +29,35 @@ from remedy.state.ledger import Ledger
 from remedy.state.locks import Locks
 from remedy.summary import (
     ExitCode,
-    RuleHalt,
     Summary,
-    coverage,
     exit_code,
     outcome_counts,
     pending_executions,
 )
 from remedy.text import counted
 
-__all__ = ["ApplyFlags", "RealRun"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ApplyFlags:
-    """The flags of apply alone."""
-
-    dry_run: bool
-    readings: str | None
-    yes: bool
-    accept_matched: int | None
-    max_unseen: str
-    detailed_exitcode: bool
+__all__ = ["RealRun"]
 
 
 class RealRun:
     """One `remedy apply` that may change hosts."""
 
-    def __init__(self, loaded: Loaded, options: Options, flags: ApplyFlags, talk: Talk, caller: Caller) -> None:
+    def __init__(
+        self,
+        loaded: Loaded,
+        options: Options,
+        flags: ApplyFlags,
+        talk: Talk,
+        caller: Caller,
+        *,
+        planned: Plan | None = None,
+    ) -> None:
         self._loaded = loaded
         self._options = options
         self._flags = flags
         self._talk = talk
         self._caller = caller
+        self._planned = planned
         self._run_id = new_run_id(utc_now())
         self._log: Any = None
 
@@ -72,13 +67,14 @@ class RealRun:
         runners = make_runners(self._options, self._caller)
         loaded.state.prepare()
         talk.say(*loaded.header, f"run        {self._run_id}")
-        stopped = loaded.state.stop_reason()
-        if stopped:
-            talk.say(f"stopped: {stopped}; nobody was contacted; `remedy start` lifts it")
+        stopped, frozen = loaded.state.stop_reason(), loaded.frozen
+        if stopped or frozen:
+            said = f"stopped: {stopped}; nobody was contacted; `remedy start` lifts it"
+            talk.say(said if stopped else f"{frozen}; nobody was contacted")
             if talk.as_json:
                 code = int(ExitCode.HALTED)
                 talk.result_json(
-                    {"apply": 1, "run": self._run_id, "stopped": stopped, "exit_code": code, "outcomes": []}
+                    {"apply": 1, "run": self._run_id, "stopped": stopped or frozen, "exit_code": code, "outcomes": []}
                 )
             return int(ExitCode.HALTED)
         self._log = open_log(loaded.state.log / f"{self._run_id}.log")
@@ -124,34 +120,45 @@ class RealRun:
             monotonic=time.monotonic,
             sleep=time.sleep,
             stop_reason=self._loaded.state.stop_reason,
+            freezes=self._loaded.freezes,
             on_bug=on_bug,
         )
 
     def _within(self, ledger: Ledger, evidence: Evidence, around: Surroundings, stop: Stopping, limit: Limit) -> int:
-        loaded, talk = self._loaded, self._talk
-        facts = {**loaded.facts, "version": __version__, "controller": node()}
-        if self._flags.accept_matched is not None:
-            facts["accept_matched"] = str(self._flags.accept_matched)
+        flags, talk = self._flags, self._talk
+        facts = {**self._loaded.facts, "version": __version__, "controller": node()}
+        asked = {"accept_matched": flags.accept_matched, "plan_file": flags.plan, "from_run": flags.from_run}
+        facts.update({name: str(value) for name, value in asked.items() if value is not None})
         evidence.open(actor=self._caller.actor, command=self._caller.command, facts=facts)
         self._close_dead(ledger, evidence, around.locks)
-        seen = seen_now(loaded, around.runners, talk, stop)
-        keep_readings(loaded, seen.collection, talk)
-        plan = propose(loaded, seen, history_now(loaded, ledger, seen), accept_matched=self._flags.accept_matched)
+        proposal = self._proposal(ledger, around, stop)
+        plan = proposal.plan
+        if flags.plan_out is not None:
+            write_plan(plan, flags.plan_out, talk)
         if not talk.as_json:
-            show_plan(loaded, plan, seen, talk)
-            ends = seen.collection.host_ends
-            talk.result(coverage_text(coverage(ends, seen.judgements), ends))
+            show_plan(self._loaded, plan, proposal.seen, talk)
+            talk.result(coverage_text(proposal.coverage, proposal.host_ends))
         if plan.executions and not stop.asked() and not self._agreed(plan, stop):
-            return self._not_agreed(plan, seen, evidence, stop)
-        self._note_accepted(plan, evidence)
+            return self._not_agreed(proposal, evidence, stop)
+        self._note_decisions(plan, evidence)
         evidence.begin(plan, actor=self._caller.actor, command=self._caller.command)
         applied = self._apply(plan, around, stop)
-        summary = self._summary(plan, seen, applied, interrupted=seen.collection.interrupted or applied.interrupted)
+        summary = self._summary(proposal, applied, interrupted=proposal.interrupted or applied.interrupted)
         code = int(exit_code(summary, max_unseen=limit, detailed=False))
         evidence.end(code, counts=outcome_counts(applied.ends))
         self._log.info("run.ended", exit_code=code)
         self._report(plan, summary, code)
         return code
+
+    def _proposal(self, ledger: Ledger, around: Surroundings, stop: Stopping) -> Proposal:
+        """Return the plan of the file that was named, or of what is seen now."""
+        if self._planned is not None:
+            return Proposal(plan=self._planned, seen=None)
+        loaded = self._loaded
+        seen = seen_now(loaded, around.runners, self._talk, stop)
+        keep_readings(loaded, seen.collection, self._talk)
+        history = history_now(loaded, ledger, seen)
+        return Proposal(plan=propose(loaded, seen, history, accept_matched=self._flags.accept_matched), seen=seen)
 
     def _close_dead(self, ledger: Ledger, evidence: Evidence, locks: Locks) -> None:
         """Name, in this run's audit file, the executions that dead runs left open and that are over by now."""
@@ -163,21 +170,28 @@ class RealRun:
                 f"which died; its end was not seen"
             )
 
-    def _note_accepted(self, plan: Plan, evidence: Evidence) -> None:
-        """Record a fuse that a person let through."""
+    def _note_decisions(self, plan: Plan, evidence: Evidence) -> None:
+        """Record a fuse that a person let through, and a hold that a person lifted."""
+        override = plan.precautions.override
+        if override is not None:
+            facts = {"hold": override.hold.value, "rule": override.rule, "host": override.host}
+            said = {"reason": override.reason, "actor": self._caller.actor}
+            evidence.note(AuditType.HOLD_OVERRIDDEN, {**facts, **said})
         accepted = self._flags.accept_matched
         for rule_plan in plan.rules:
             if accepted is not None and not rule_plan.fuse and rule_plan.matched > rule_plan.matched_max:
-                facts = {"rule": rule_plan.rule.name, "matched": rule_plan.matched, "accepted": accepted}
-                evidence.note(AuditType.FUSE_ACCEPTED, {**facts, "actor": self._caller.actor})
+                counts = {"matched": rule_plan.matched, "accepted": accepted}
+                whose = {"rule": rule_plan.rule.name, "actor": self._caller.actor}
+                evidence.note(AuditType.FUSE_ACCEPTED, {**counts, **whose})
 
-    def _not_agreed(self, plan: Plan, seen: Seen, evidence: Evidence, stop: Stopping) -> int:
+    def _not_agreed(self, proposal: Proposal, evidence: Evidence, stop: Stopping) -> int:
         code = int(ExitCode.INTERRUPTED if stop.asked() else ExitCode.COULD_NOT_RUN)
         evidence.end(code, counts={})
         self._talk.say("not agreed; nothing was started")
         if self._talk.as_json:
-            summary = Summary(coverage=coverage(seen.collection.host_ends, seen.judgements), host_ends=())
-            self._talk.result_json(apply_json(plan, summary, run_id=self._run_id, exit_code=code, dry_run=False))
+            summary = Summary(coverage=proposal.coverage, host_ends=())
+            document = apply_json(proposal.plan, summary, run_id=self._run_id, exit_code=code, dry_run=False)
+            self._talk.result_json(document)
         return code
 
     def _agreed(self, plan: Plan, stop: Stopping) -> bool:
@@ -205,16 +219,15 @@ class RealRun:
         )
         return applying.carry_out()
 
-    def _summary(self, plan: Plan, seen: Seen, applied: Applied, *, interrupted: bool) -> Summary:
-        halts: Sequence[RuleHalt] = applied.halts
+    def _summary(self, proposal: Proposal, applied: Applied, *, interrupted: bool) -> Summary:
         return Summary(
-            coverage=coverage(seen.collection.host_ends, seen.judgements),
-            host_ends=seen.collection.host_ends,
-            held=plan.held,
-            fuses=fuses_of(plan),
+            coverage=proposal.coverage,
+            host_ends=proposal.host_ends,
+            held=proposal.plan.held,
+            fuses=fuses_of(proposal.plan),
             ends=applied.ends,
             relapsed=applied.relapsed,
-            halts=tuple(halts),
+            halts=applied.halts,
             stopped="" if interrupted else applied.stopped,
             interrupted=interrupted,
         )

@@ -1,0 +1,212 @@
+"""
+Holds: what keeps a finding from being executed, until when, and what lifts it.
+
+Pure. The plan shows them and the gate enforces them: both ask the same functions.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import assert_never
+
+from remedy.model import Hold, Outcome, OutcomeClass, RuleLimits
+from remedy.schedule import ChangeWindow, open_until, opens_at
+
+__all__ = [
+    "LIFTED_BY_OVERRIDE",
+    "Attempt",
+    "Held",
+    "Override",
+    "Pause",
+    "PauseOf",
+    "breaker_hold",
+    "incident_hold",
+    "pause_hold",
+    "protected_hold",
+    "window_hold",
+]
+
+LIFTED_BY_OVERRIDE = frozenset({Hold.COOLING_DOWN, Hold.OUTSIDE_WINDOW, Hold.OBSERVE_ONLY, Hold.PAUSED})
+"""The holds that --override lifts, for one rule and one host named literally; it lifts nothing else."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """
+    A durable intent of the past: when (UTC), with which script, and how it ended (None: not yet).
+
+    `is_reconciled` is true when the host's marker has proved the end of one that was lost.
+    """
+
+    execution_id: str
+    run_id: str
+    at: datetime
+    script_sha256: str
+    outcome: Outcome | None
+    is_reconciled: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """A hold with what it is about, until when (None: until a person acts), and what lifts it."""
+
+    hold: Hold
+    reason: str
+    until: datetime | None = None
+    lifted_by: str = ""
+    after_bad: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Override:
+    """A person's decision to lift one kind of hold for one rule on one host, and why."""
+
+    hold: Hold
+    rule: str
+    host: str
+    reason: str
+
+
+class PauseOf(StrEnum):
+    """What a person paused."""
+
+    ALL = "all"
+    RULE = "rule"
+    GROUP = "group"
+    HOST = "host"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pause:
+    """A person's pause of a rule, a group, a host or everything; `until` None is until `unpause`."""
+
+    of: PauseOf
+    name: str
+    reason: str
+    actor: str
+    at: datetime
+    until: datetime | None
+
+    def is_over(self, now: datetime) -> bool:
+        """Say whether its time has run out: from `until` on."""
+        return self.until is not None and now >= self.until
+
+    def covers(self, *, rule: str, host: str, groups: Sequence[str]) -> bool:
+        """Say whether it is about this rule on this host."""
+        match self.of:
+            case PauseOf.ALL:
+                return True
+            case PauseOf.RULE:
+                return self.name == rule
+            case PauseOf.GROUP:
+                return self.name in groups
+            case PauseOf.HOST:
+                return self.name == host
+            case _:
+                assert_never(self.of)
+
+    def __str__(self) -> str:
+        """Return what is paused, such as 'rule low-disk' or 'everything'."""
+        return "everything" if self.of is PauseOf.ALL else f"{self.of.value} {self.name}"
+
+    @property
+    def cure(self) -> str:
+        """The command that ends it."""
+        return f"remedy unpause --{self.of.value}" + (f" {self.name}" if self.name else "")
+
+
+def breaker_hold(rule: str, reason: str) -> Held | None:
+    """Return what a rule's open breaker holds back; '' is a closed one."""
+    if not reason:
+        return None
+    return Held(hold=Hold.PAUSED, reason=reason, lifted_by=f"remedy release {rule} --reason TEXT", after_bad=True)
+
+
+def pause_hold(pauses: Iterable[Pause], *, rule: str, host: str, groups: Sequence[str], now: datetime) -> Held | None:
+    """Return what people's pauses hold back: of several the one that lasts longest."""
+    covering = [
+        pause for pause in pauses if not pause.is_over(now) and pause.covers(rule=rule, host=host, groups=groups)
+    ]
+    if not covering:
+        return None
+    longest = max(covering, key=lambda pause: (pause.until is None, pause.until or pause.at))
+    reason = f"{longest} is paused by {longest.actor}: {longest.reason}"
+    return Held(hold=Hold.PAUSED, reason=reason, until=longest.until, lifted_by=longest.cure)
+
+
+def protected_hold(*, host: str, is_protected: bool, is_named: bool) -> Held | None:
+    """Return what holds a protected host back that was not named one by one."""
+    if not is_protected or is_named:
+        return None
+    reason = "a protected host is touched only when it is named"
+    return Held(hold=Hold.PROTECTED, reason=reason, lifted_by=f"naming it: -l {host}")
+
+
+def window_hold(windows: Sequence[ChangeWindow], *, now: datetime, needed_s: int) -> Held | None:
+    """
+    Return what a rule's change windows hold back; no windows hold nothing back.
+
+    The fix must fit: now and needed_s (its deadline and what it takes to be sure
+    of its end) must not reach beyond the window's end.
+    """
+    if not windows:
+        return None
+    end = open_until(windows, now)
+    if end is not None and now + timedelta(seconds=needed_s) <= end:
+        return None
+    said = ", ".join(str(window) for window in windows)
+    reason = f"outside {said}" if end is None else f"{said} ends before a deadline of {needed_s}s"
+    return Held(
+        hold=Hold.OUTSIDE_WINDOW, reason=reason, until=opens_at(windows, now), lifted_by="the rule's change windows"
+    )
+
+
+def incident_hold(
+    limits: RuleLimits,
+    attempts: Iterable[Attempt],
+    *,
+    rule: str,
+    host: str,
+    script_sha256: str,
+    now: datetime,
+) -> Held | None:
+    """
+    Return what the history of an incident holds back, or None.
+
+    `quarantined` when the last attempt is lost (and not reconciled since), or when
+    the attempts with this script were ever used up inside one window since the
+    last release (so time alone ends no quarantine); else `cooling_down` for
+    limits.cooldown_s from the last attempt. An attempt dated after now counts as
+    made now; one that was skipped by the host itself (its hold file, its lock)
+    started nothing and does not count.
+    """
+    made = [attempt for attempt in attempts if attempt.outcome is not Outcome.SKIPPED]
+    if not made:
+        return None
+    last = made[-1]
+    release = f"remedy release {rule} -l {host} --reason TEXT"
+    if last.outcome is Outcome.LOST and not last.is_reconciled:
+        reason = f"the last attempt ({last.execution_id}) was lost"
+        lifted_by = f"remedy reconcile {last.run_id}, or {release}"
+        return Held(hold=Hold.QUARANTINED, reason=reason, lifted_by=lifted_by, after_bad=True)
+    same = [attempt.at for attempt in made if attempt.script_sha256 == script_sha256]
+    if _used_up(same, count=limits.attempts, within=timedelta(seconds=limits.attempts_within_s)):
+        reason = f"{len(same)} attempts with this script; {limits.attempts} are allowed"
+        return Held(hold=Hold.QUARANTINED, reason=reason, lifted_by=release, after_bad=True)
+    until = min(last.at, now) + timedelta(seconds=limits.cooldown_s)
+    if now < until:
+        after_bad = last.outcome is None or last.outcome.outcome_class is not OutcomeClass.GOOD
+        outcome = last.outcome.value if last.outcome is not None else "not known yet"
+        return Held(
+            hold=Hold.COOLING_DOWN,
+            reason=f"the last attempt ended as {outcome}",
+            until=until,
+            lifted_by=release,
+            after_bad=after_bad,
+        )
+    return None
+
+
+def _used_up(times: Sequence[datetime], *, count: int, within: timedelta) -> bool:
+    return any(last - first <= within for first, last in zip(times, times[count - 1 :], strict=False))
