@@ -9,7 +9,7 @@ import fcntl
 import os
 import re
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -28,9 +28,11 @@ from remedy.state.audit_format import (
     record_line,
 )
 from remedy.state.disk import Disk, sync_directory, write_all
+from remedy.state.reserve import Reserve, is_full_disk
 
-__all__ = ["AuditLog", "AuditType"]
+__all__ = ["AuditLog", "AuditType", "append_head"]
 
+_Records = Sequence[tuple[AuditType, Mapping[str, Any]]]
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,99}")
 _FILE_MODE = 0o600
 
@@ -39,23 +41,48 @@ class AuditLog:
     """
     The audit log of one run, for all its threads.
 
-    After the first append or sync that fails it refuses every other one: after a
-    failed sync nobody knows which of the earlier bytes are on the disk.
+    When the disk is full it gives up its reserve and takes no intent any more, so
+    that nothing new is started, but takes the results and outcomes of what is in
+    flight. After any other append or sync that fails, and after a second one for
+    want of room, it refuses everything: after a failed sync nobody knows which of
+    the earlier bytes are on the disk.
     """
 
-    def __init__(self, path: Path, descriptor: int, *, link: Link, clock: Callable[[], datetime], disk: Disk) -> None:
+    def __init__(
+        self,
+        path: Path,
+        descriptor: int,
+        *,
+        link: Link,
+        clock: Callable[[], datetime],
+        disk: Disk,
+        reserve: Reserve | None,
+    ) -> None:
         self.path = path
         self._descriptor: int | None = descriptor
         self._link = link
         self._clock = clock
         self._disk = disk
+        self._reserve = reserve
+        self._size = 0
+        self._full = False
         self._broken = ""
         self._lock = threading.Lock()
 
     @classmethod
-    def create(cls, directory: Path, run_id: str, clock: Callable[[], datetime], *, disk: Disk | None = None) -> Self:
+    def create(
+        cls,
+        directory: Path,
+        run_id: str,
+        clock: Callable[[], datetime],
+        *,
+        disk: Disk | None = None,
+        reserve: Reserve | None = None,
+    ) -> Self:
         """
         Create the file of a run and hold its lock; the first record is the caller's `run.started`.
+
+        Without a reserve a full disk breaks the log like any other failure.
 
         Raises:
             StateError: it exists already or cannot be created; nothing may be started.
@@ -70,7 +97,7 @@ class AuditLog:
             newest = _newest_head(directory)
             descriptor = os.open(path, flags, _FILE_MODE)
             try:
-                # Blocks for an instant at most: only a check of the log looks at the lock.
+                # Blocks for an instant at most: only a check or a recovery takes it, and finds the file empty.
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
                 sync_directory(disk, directory)
             except BaseException:
@@ -78,12 +105,17 @@ class AuditLog:
                 raise
         except OSError as exc:
             raise StateError(f"audit log {path} cannot be created: {exc.strerror}; nothing was started") from exc
-        return cls(path, descriptor, link=first_link(newest), clock=clock, disk=disk)
+        return cls(path, descriptor, link=first_link(newest), clock=clock, disk=disk, reserve=reserve)
 
     @property
     def head(self) -> str:
         """The SHA-256 of the last line, as 64 hex digits; before the first record, that of the head it follows."""
         return self._link.prev
+
+    @property
+    def full(self) -> bool:
+        """Whether the disk was full: no intent is taken any more."""
+        return self._full
 
     def append(self, kind: AuditType, data: Mapping[str, Any], *, sync: bool = False) -> None:
         """
@@ -101,19 +133,51 @@ class AuditLog:
         Raises:
             StateError: they could not be written (a part may have been), or the log
                 refuses since an earlier failure. A record that is too long or holds
-                what cannot be recorded is refused before anything is written.
+                what cannot be recorded is refused before anything is written, and so
+                are all of them when an intent is among them and the disk is full.
         """
         with self._lock:
             descriptor = self._usable()
-            lines, link = self._lines(records)
+            wanted = list(records)
+            self._refuse_intents(wanted)
             try:
-                write_all(self._disk, descriptor, data=b"".join(line + b"\n" for line in lines))
+                self._write(descriptor, wanted)
                 if sync:
                     self._disk.fdatasync(descriptor)
             except OSError as exc:
                 self._broken = exc.strerror or str(exc)
                 raise StateError(f"audit log {self.path} cannot be written: {self._broken}") from exc
-            self._link = link
+
+    def _refuse_intents(self, records: _Records) -> None:
+        if self._full and any(kind is AuditType.EXECUTION_INTENT for kind, _data in records):
+            raise StateError(f"audit log {self.path}: the disk is full; nothing new is started; make room there")
+
+    def _write(self, descriptor: int, records: _Records) -> None:
+        """Write records; the first time that there is no room for them, make it."""
+        try:
+            self._write_once(descriptor, records)
+        except OSError as exc:
+            # Before the first record nothing can be in flight.
+            if not is_full_disk(exc) or self._reserve is None or self._full or self._link.seq == 1:
+                raise
+            self._make_room(descriptor, self._reserve)
+            self._refuse_intents(records)
+            self._write_once(descriptor, records)
+
+    def _write_once(self, descriptor: int, records: _Records) -> None:
+        lines, link = self._lines(records)
+        data = b"".join(line + b"\n" for line in lines)
+        write_all(self._disk, descriptor, data=data)
+        self._size += len(data)
+        self._link = link
+
+    def _make_room(self, descriptor: int, reserve: Reserve) -> None:
+        """Cut off what was written of the records that had no room, give up the reserve, and say so."""
+        self._full = True
+        self._disk.ftruncate(descriptor, self._size)
+        freed = reserve.free()
+        self._write_once(descriptor, [(AuditType.LOG_FULL, {"reserve_freed": freed})])
+        self._disk.fdatasync(descriptor)
 
     def _usable(self) -> int:
         if self._broken:
@@ -122,7 +186,7 @@ class AuditLog:
             raise StateError(f"audit log {self.path} is closed")
         return self._descriptor
 
-    def _lines(self, records: Iterable[tuple[AuditType, Mapping[str, Any]]]) -> tuple[list[bytes], Link]:
+    def _lines(self, records: _Records) -> tuple[list[bytes], Link]:
         lines: list[bytes] = []
         link = self._link
         for kind, data in records:
@@ -154,7 +218,7 @@ class AuditLog:
                 if not self._broken and self._link.seq > 1:
                     self._disk.fdatasync(descriptor)
                     head = Head(run=self.path.stem, seq=self._link.seq - 1, head=self._link.prev)
-                    _append_head(self.path.parent, head, disk=self._disk)
+                    append_head(self.path.parent, head, disk=self._disk, reserve=self._reserve)
             except OSError as exc:
                 raise StateError(f"audit log {self.path}: its head cannot be recorded: {exc.strerror}") from exc
             finally:
@@ -182,15 +246,27 @@ def _newest_head(directory: Path) -> Head | None:
     try:
         with (directory / HEADS_NAME).open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_SH)
-            heads, _bad, _tail = parse_heads(file.read())
+            *lines, _tail = file.read().split(b"\n")
     except FileNotFoundError:
         return None
-    return heads[-1][1] if heads else None
+    for line in reversed(lines):
+        heads, _bad, _tail = parse_heads(line + b"\n")
+        if heads:
+            return heads[0][1]
+    return None
 
 
-def _append_head(directory: Path, head: Head, *, disk: Disk) -> None:
-    """Append a head; what a crash left of an earlier, never acknowledged one is cut off."""
+def append_head(directory: Path, head: Head, *, disk: Disk, reserve: Reserve | None = None) -> None:
+    """
+    Append a head to `audit/heads`; what a crash left of an earlier, never acknowledged one is cut off.
+
+    On a full disk the reserve, if there still is one, is given up for it.
+
+    Raises:
+        OSError: the disk said no; a part may have been written, which the next one cuts off.
+    """
     path = directory / HEADS_NAME
+    line = head_line(head) + b"\n"
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, _FILE_MODE)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -198,8 +274,14 @@ def _append_head(directory: Path, head: Head, *, disk: Disk) -> None:
             raw = file.read()
         whole = raw.rfind(b"\n") + 1
         if whole != len(raw):
-            os.ftruncate(descriptor, whole)
-        write_all(disk, descriptor, data=head_line(head) + b"\n")
+            disk.ftruncate(descriptor, whole)
+        try:
+            write_all(disk, descriptor, data=line)
+        except OSError as exc:
+            if not is_full_disk(exc) or reserve is None or not reserve.free():
+                raise
+            disk.ftruncate(descriptor, whole)
+            write_all(disk, descriptor, data=line)
         disk.fsync(descriptor)
         if not raw:
             sync_directory(disk, directory)

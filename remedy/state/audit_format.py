@@ -13,14 +13,13 @@ a run's file when the run ended.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from enum import StrEnum
 from hashlib import sha256
-from typing import Any
+from typing import Any, BinaryIO
 
-from remedy.canonical import canonical_json
 from remedy.state.values import utc_text, value_json
 from remedy.text import untrusted
 
@@ -30,6 +29,7 @@ __all__ = [
     "NO_HEAD",
     "AuditType",
     "Head",
+    "Lines",
     "Link",
     "first_link",
     "head_line",
@@ -52,25 +52,32 @@ class AuditType(StrEnum):
     """
     What a record is about; its `data` is its caller's, and is listed here.
 
-    run.started          the first record: command, actor, controller, rules, inventory, versions
-    plan.recorded        the plan's digest, and its executions and holds
-    rollout.started      a rule's rollout: planned hosts, waves, resolved limits
-    rollout.halted       why no further wave of it starts
-    rollout.ended        counts of outcomes
-    wave.started         number, and how many hosts it reaches
-    wave.ended           number and counts of outcomes
-    wave.read            after the soak: the fixed hosts that match again, or that could not be read
-    execution.intent     rule, host, key, row, params, script digest, deadline: written before anything is sent
-    execution.result     how the fix's run ended, exit code, sizes and digests of its output
-    execution.outcome    the outcome and its reason, exactly once per execution
-    execution.lost       an execution of another, dead run whose end was not seen
-    breaker.opened       a rule's breaker, and why
-    breaker.closed       by whom, and why
-    fuse.accepted        --accept-matched: how many, by whom
-    quarantine.released  rule, host, by whom, why
-    stop.set             by whom, why
-    stop.cleared         by whom
-    run.ended            the last record: exit code and counts
+    run.started           the first record: command, actor, controller, rules, inventory, versions
+    plan.recorded         the plan's digest, and its executions and holds
+    rollout.started       a rule's rollout: planned hosts, waves, resolved limits
+    rollout.halted        why no further wave of it starts
+    rollout.ended         counts of outcomes
+    wave.started          number, and how many hosts it reaches
+    wave.ended            number and counts of outcomes
+    wave.read             after the soak: the fixed hosts that match again, or that could not be read
+    execution.intent      rule, host, key, row, params, script digest, deadline: written before anything is sent
+    execution.result      how the fix's run ended, exit code, sizes and digests of its output
+    execution.outcome     the outcome and its reason, exactly once per execution
+    execution.lost        an execution of another, dead run whose end was not seen
+    execution.reconciled  what the host's marker says of an execution whose end was not seen
+    hold.overridden       --override: rule, host, which hold, by whom, why
+    breaker.opened        a rule's breaker, and why
+    breaker.closed        by whom, and why
+    fuse.accepted         --accept-matched: how many, by whom
+    quarantine.released   rule, host, by whom, why
+    stop.set              by whom, why
+    stop.cleared          by whom
+    pause.set             rule, group, host or all; until when, by whom, why
+    pause.ended           the same; by whom, or that it expired
+    run.resumed           a dead run that this run closed: its id, and how many executions it had left open
+    log.recovered         the torn tail of a dead run's file, moved aside: file, bytes, sha256, last whole record, head
+    log.full              the disk is full: the reserve was freed, and nothing new is started
+    run.ended             the last record: exit code and counts
     """
 
     RUN_STARTED = "run.started"
@@ -85,12 +92,19 @@ class AuditType(StrEnum):
     EXECUTION_RESULT = "execution.result"
     EXECUTION_OUTCOME = "execution.outcome"
     EXECUTION_LOST = "execution.lost"
+    EXECUTION_RECONCILED = "execution.reconciled"
+    HOLD_OVERRIDDEN = "hold.overridden"
     BREAKER_OPENED = "breaker.opened"
     BREAKER_CLOSED = "breaker.closed"
     FUSE_ACCEPTED = "fuse.accepted"
     QUARANTINE_RELEASED = "quarantine.released"
     STOP_SET = "stop.set"
     STOP_CLEARED = "stop.cleared"
+    PAUSE_SET = "pause.set"
+    PAUSE_ENDED = "pause.ended"
+    RUN_RESUMED = "run.resumed"
+    LOG_RECOVERED = "log.recovered"
+    LOG_FULL = "log.full"
     RUN_ENDED = "run.ended"
 
 
@@ -155,6 +169,10 @@ def head_line(head: Head) -> bytes:
     return value_json(asdict(head)).encode()
 
 
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+"""As canonical_json writes; made once, for a check does this for every line."""
+
+
 def parse_object(line: bytes) -> dict[str, Any]:
     """
     Return the object of a line in canonical form.
@@ -163,15 +181,44 @@ def parse_object(line: bytes) -> dict[str, Any]:
         ValueError: it is no JSON object, or not in canonical form.
     """
     try:
-        parsed = json.loads(line.decode())
-        again = canonical_json(parsed)
+        text = line.decode()
+        parsed = json.loads(text)
+        again = _CANONICAL.encode(parsed)
     except (ValueError, RecursionError) as exc:
         raise ValueError("the line is no record") from exc
     if not isinstance(parsed, dict):
         raise ValueError("the line is no record")
-    if again.encode() != line:
+    if again != text:
         raise ValueError("the line is not in canonical form")
     return parsed
+
+
+class Lines:
+    """
+    The complete lines of a file, each without its newline, read one by one.
+
+    A line longer than LINE_BYTES_MAX is cut to one byte more, so that it is seen as
+    too long and costs no memory. `tail_bytes` is known after the last one: what
+    follows the last newline, the rest of a write that a crash cut.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.tail_bytes = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        readline = self._file.readline
+        while line := readline(LINE_BYTES_MAX + 1):
+            if line.endswith(b"\n"):
+                yield line[:-1]
+                continue
+            size, part = len(line), line
+            while not part.endswith(b"\n") and (part := readline(LINE_BYTES_MAX)):
+                size += len(part)
+            if not part:
+                self.tail_bytes = size
+                return
+            yield line
 
 
 def parse_heads(raw: bytes) -> tuple[list[tuple[int, Head]], list[tuple[int, str]], bytes]:

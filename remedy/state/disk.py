@@ -15,6 +15,7 @@ class Disk:
     write: Callable[[int, bytes], int] = os.write
     fdatasync: Callable[[int], None] = os.fdatasync
     fsync: Callable[[int], None] = os.fsync
+    ftruncate: Callable[[int, int], None] = os.ftruncate
 
 
 def write_all(disk: Disk, descriptor: int, *, data: bytes) -> None:

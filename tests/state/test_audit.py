@@ -74,7 +74,7 @@ def test_first_record_names_the_newest_head(tmp_path):
     assert [record["after"] and record["after"]["run"] for record in records] == [None, "run-1", "run-2"]
     assert records[1]["prev"] == records[1]["after"]["head"] == first.head
     report = verify(tmp_path)
-    assert (report.findings, {each.status for each in report.files}) == ((), {AuditStatus.ENDED})
+    assert (report.findings, {each.status for each in report.files}) == ((), {AuditStatus.CLOSED})
 
 
 def test_close_records_the_head_once(tmp_path):
@@ -86,6 +86,7 @@ def test_close_records_the_head_once(tmp_path):
 
     expected = f'{{"head":"{log.head}","run":"run-1","seq":2}}\n'
     assert (tmp_path / "heads").read_text() == expected
+    assert verify(tmp_path).files[0].status is AuditStatus.ENDED
     with pytest.raises(StateError, match="is closed"):
         log.append(AuditType.RUN_ENDED, {})
 
