@@ -28,6 +28,7 @@ from remedy.model import (
     value_text,
 )
 from remedy.outcomes import Ended, FreshRow, is_proved, outcome_of_fix, outcome_of_verification
+from remedy.plan import GRACE_S
 from remedy.planning import exemption_of, gate_request
 from remedy.port import FixJob, FixResult, Permit, Session
 from remedy.precautions import NO_PRECAUTIONS, Precautions
@@ -44,6 +45,8 @@ __all__ = ["HostTask", "HostWork", "Surroundings", "fix_environment"]
 
 _POLL_S_MIN = 1.0
 _POLL_S_MAX = 10.0
+_CONNECT_S_MAX = 60
+"""No connection takes longer than the runner's deadlines for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,7 +173,7 @@ class HostWork:
         if no is not None:
             return Ended(outcome=Outcome.SKIPPED, skip=no.skip, reason=no.reason)
         try:
-            self._lock = self._around.locks.host(name)
+            self._lock = self._around.locks.host(name, needed_s=self._longest_s())
             self._session = self._connect()
         except LockHeld as exc:
             return Ended(outcome=Outcome.SKIPPED, skip=Skip.HOST_BUSY, reason=str(exc))
@@ -179,6 +182,14 @@ class HostWork:
         except Refused as exc:
             return Ended(outcome=Outcome.REFUSED, reason=f"{untrusted(str(exc))}; nothing was started")
         return None
+
+    def _longest_s(self) -> float:
+        """Return how long this host can be worked on at most: each deadline, and a grace for each."""
+        read_s = _CONNECT_S_MAX + sum(job.timeout_s for job in self._jobs) + GRACE_S
+        verify = self._rule.verify
+        proof_s = verify.settle_s + verify.within_s if isinstance(verify, VerifyUntil) else 0
+        each_s = (read_s + execution.timeout_s + GRACE_S + proof_s + read_s for execution in self._task.executions)
+        return _CONNECT_S_MAX + sum(each_s)
 
     def _connect(self) -> Session:
         """Connect, unless the host leads elsewhere than when the plan was made: that would be another machine."""

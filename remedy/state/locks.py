@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
@@ -32,16 +32,22 @@ _OPENINGS_MAX = 100
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LockHolder:
-    """Who holds a lock: run, process, controller (the machine remedy runs on), since when, doing what."""
+    """
+    Who holds a lock: run, process, controller (the machine remedy runs on), since when, doing what.
+
+    `until` is when it will be free at the latest; '' when that cannot be said.
+    """
 
     run_id: str
     pid: int
     controller: str
     since: str
     what: str
+    until: str = ""
 
     def __str__(self) -> str:
-        return f"run {self.run_id} (pid {self.pid} on {self.controller}, since {self.since}: {self.what})"
+        when = f"since {self.since}" + (f", until {self.until} at the latest" if self.until else "")
+        return f"run {self.run_id} (pid {self.pid} on {self.controller}, {when}: {self.what})"
 
 
 class HeldLock:
@@ -94,15 +100,15 @@ class Locks:
         """
         return self._take("rule", name)
 
-    def host(self, name: str) -> HeldLock:
+    def host(self, name: str, *, needed_s: float | None = None) -> HeldLock:
         """
-        Take the lock of a host, for the executions of one rule on it.
+        Take the lock of a host, for the executions of one rule on it, which take at most needed_s.
 
         Raises:
             LockHeld: another run is at work on this host.
             StateError: the lock's file cannot be used.
         """
-        return self._take("host", name)
+        return self._take("host", name, needed_s=needed_s)
 
     def run(self, run_id: str) -> HeldLock:
         """
@@ -143,7 +149,7 @@ class Locks:
             name = f"{shown}~{sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()[:32]}"
         return self._directory / f"{kind}.{name}.lock"
 
-    def _take(self, kind: str, name: str) -> HeldLock:
+    def _take(self, kind: str, name: str, *, needed_s: float | None = None) -> HeldLock:
         path = self._path(kind, name)
         try:
             descriptor = _open_locked(path)
@@ -151,12 +157,14 @@ class Locks:
             raise StateError(f"lock {path} cannot be used: {exc.strerror}; nothing was started") from exc
         if descriptor is None:
             raise LockHeld(_held_message(kind, name, path))
+        now = self._clock()
         holder = LockHolder(
             run_id=self._run_id,
             pid=self._pid,
             controller=self._controller,
-            since=utc_text(self._clock()),
+            since=utc_text(now),
             what=self._what,
+            until="" if needed_s is None else utc_text(now + timedelta(seconds=needed_s)),
         )
         try:
             os.ftruncate(descriptor, 0)
@@ -243,6 +251,7 @@ def _read_holder(path: Path) -> LockHolder | None:
             controller=untrusted(str(raw["controller"])),
             since=untrusted(str(raw["since"])),
             what=untrusted(str(raw["what"])),
+            until=untrusted(str(raw.get("until", ""))),
         )
     except (OSError, ValueError, KeyError, TypeError):
         return None

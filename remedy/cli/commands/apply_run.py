@@ -195,7 +195,7 @@ class RealRun:
         return code
 
     def _agreed(self, plan: Plan, stop: Stopping) -> bool:
-        if self._flags.yes:
+        if self._flags.yes or (self._planned is not None and not self._caller.is_terminal):
             return True
         count = pending_executions(plan)
         if not count:
