@@ -12,7 +12,7 @@ from remedy_runners.capture import (
 )
 from remedy_runners.frames import Frames, Mark
 
-__all__ = ["Answer", "CollectAnswer", "FixAnswer", "lost_output"]
+__all__ = ["Answer", "CollectAnswer", "FixAnswer", "MarkersAnswer", "lost_output"]
 
 
 @dataclass(kw_only=True)
@@ -187,3 +187,20 @@ class FixAnswer(Answer):
         """Return the result with what was printed so far."""
         stdout, stderr = (stream.capture.captured() for stream in self._streams)
         return FixResult(ending=ending, exit_code=exit_code, stdout=stdout, stderr=stderr, reason=reason)
+
+
+class MarkersAnswer(Answer):
+    """Reads the answer of a look at markers; all of it is marks."""
+
+    _last_words = ("done",)
+
+    def __init__(self, nonce: str) -> None:
+        super().__init__(nonce, kept_max=0)
+
+    def _data(self, number: int, data: bytes) -> None:
+        self._noise.feed(data)
+
+    @property
+    def marks(self) -> tuple[Mark, ...]:
+        """What was said on standard output."""
+        return tuple(self._streams[0].marks)

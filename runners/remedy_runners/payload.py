@@ -9,27 +9,37 @@ the link drops).
 """
 
 import hashlib
-import re
-import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from remedy.port import CollectJob, FixJob
 from remedy_runners.capture import COLLECTOR_STDERR_MAX, COLLECTOR_STDOUT_MAX
+from remedy_runners.pieces import (
+    COMMON,
+    KILL_AFTER_S,
+    PROCESS,
+    filled,
+    is_execution_id,
+    program_of,
+    quoted,
+    timed,
+)
 from remedy_runners.prelude import collector_prelude
 
 __all__ = [
-    "KILL_AFTER_S",
+    "LOGGER_WAIT_S",
+    "NOTE_SIZE_MAX",
     "NOTHING_RAN",
     "PAYLOAD_WAIT_S",
     "collect_payload",
     "fix_payload",
-    "interpreter_of",
     "remote_command",
 ]
 
-KILL_AFTER_S = 5
-"""A script that outlives its deadline's TERM by so many seconds is killed."""
+LOGGER_WAIT_S = 2
+"""A fix waits at most so long, and a second, for the host's own log."""
+
+NOTE_SIZE_MAX = 500
+"""The host's own log gets at most so many characters beside an execution's id."""
 
 PAYLOAD_WAIT_S = 20
 """The loader waits so long for the payload; a link that stalls longer starts nothing later."""
@@ -47,12 +57,6 @@ NOTHING_RAN: Mapping[int, str] = {
 """Exit codes of the loader that say that nothing was interpreted, each with why and the cure; 90 to 99 are reserved."""
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-_INTERPRETERS = ("sh", "bash", "python3", "pwsh")
-_NAME = re.compile(r"[A-Z_][A-Z0-9_]{0,127}")
-_EXECUTION_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{0,63}")
-# Linux refuses to start a program with a single variable of more than 128 KiB.
-_VALUE_SIZE_MAX = 100_000
-
 # Both texts stand between single quotes on the remote command line, and the
 # login shell may be any: no quote, backslash, exclamation mark or newline.
 _BECOME = (
@@ -83,116 +87,6 @@ def remote_command(payload: bytes, *, become_root: bool) -> str:
     return f"sh -c '{_LOADER}' remedy {size} {digest}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Program:
-    """A script made ready: the words that start its interpreter, and the text it reads on descriptor 3."""
-
-    words: tuple[str, ...]
-    text: bytes
-
-
-def interpreter_of(script: bytes) -> tuple[str, ...]:
-    """
-    Return the words that start a script's interpreter, options of its shebang included.
-
-    The base name must be one of sh, bash, python3, pwsh (also behind `env`);
-    anything else, or no shebang, is sh.
-    """
-    first = script.partition(b"\n")[0]
-    if not first.startswith(b"#!"):
-        return ("sh",)
-    words = first[2:].decode("utf-8", errors="surrogateescape").split()
-    if words and words[0].rpartition("/")[2] == "env":
-        words = [word for word in words[1:] if word != "-S"]
-    name = words[0].rpartition("/")[2] if words else "sh"
-    if name not in _INTERPRETERS:
-        return ("sh",)
-    extra = ("-NoProfile", "-NonInteractive", "-File") if name == "pwsh" else ()
-    return (name, *words[1:], *extra)
-
-
-def _program(script: bytes, *, prelude: bytes = b"") -> _Program:
-    if b"\0" in script:
-        raise ValueError("a script may not hold NUL bytes")
-    words = interpreter_of(script)
-    if words[0] not in ("sh", "bash"):
-        prelude = b""
-    return _Program(words=(*words, "/dev/fd/3"), text=prelude + script)
-
-
-def _quoted(raw: bytes) -> bytes:
-    return shlex.quote(raw.decode("latin-1")).encode("latin-1")
-
-
-def _exports(environment: Mapping[str, str]) -> bytes:
-    lines = []
-    for name, value in sorted(environment.items()):
-        raw = value.encode("utf-8")
-        if _NAME.fullmatch(name) is None or b"\0" in raw or len(raw) > _VALUE_SIZE_MAX:
-            raise ValueError(f"{name!r} cannot be given to a script: its name, a NUL byte, or its length")
-        lines.append(b"export " + name.encode("ascii") + b"=" + _quoted(raw) + b"\n")
-    return b"".join(lines)
-
-
-def _command_words(words: Sequence[str]) -> bytes:
-    return b" ".join(_quoted(word.encode("utf-8", errors="surrogateescape")) for word in words)
-
-
-def _filled(template: bytes, **values: bytes | int | str) -> bytes:
-    """Replace @NAME@ once over the template; what is put in is not looked at again."""
-
-    def value_of(found: re.Match[bytes]) -> bytes:
-        value = values[found[1].decode("ascii").lower()]
-        return value if isinstance(value, bytes) else str(value).encode("ascii")
-
-    return re.sub(rb"@([A-Z_]+)@", value_of, template)
-
-
-# What both payloads begin with. Only lines of remedy_say are for the controller.
-_COMMON = rb"""
-remedy_nonce=@NONCE@
-exec 7<&0 </dev/null
-remedy_say() { printf '\n%s %s\n' "$remedy_nonce" "$1"; }
-remedy_say_both() { remedy_say "$1"; remedy_say "$1" >&2; }
-remedy_boot=
-{ IFS= read -r remedy_boot </proc/sys/kernel/random/boot_id; } 2>/dev/null
-remedy_boot=${remedy_boot:--}
-remedy_setsid=
-if command -v setsid >/dev/null; then remedy_setsid=setsid; fi
-# Hundredths of a second since boot, or since 1970 where /proc does not say.
-remedy_now() {
-  remedy_t=
-  { IFS=' ' read -r remedy_t remedy_u </proc/uptime; } 2>/dev/null
-  case $remedy_t in
-    *.[0-9][0-9]) remedy_u=1${remedy_t#*.}; remedy_t=$((${remedy_t%.*} * 100 + remedy_u - 100));;
-    *) remedy_t=$(($(date +%s) * 100));;
-  esac
-}
-"""
-
-# Runs the program for at most @SECONDS@, its standard error on descriptor 8. Sets
-# remedy_rc and remedy_over (1 = the deadline ended it). `timeout` gives 124 and
-# 137 (BusyBox 143) also for a script that exits so by itself: the time that
-# passed tells. BusyBox's makes no process group, hence setsid where it exists.
-# The writer is left behind rather than waited for: a child of the script may
-# keep descriptor 3 open without ever reading it.
-_TIMED = rb"""
-  remedy_now; remedy_began=$remedy_t
-  {
-@EXPORTS@
-    exec $remedy_setsid timeout -k @KILL@ @SECONDS@ @COMMAND@
-  } 2>&8 7<&- 8>&- 9>&- &
-  remedy_pid=$!
-@MEANWHILE@
-  wait "$remedy_pid"
-  remedy_rc=$?
-  remedy_now
-  remedy_over=0
-  case $remedy_rc in
-    124|137|143) if [ $((remedy_t - remedy_began)) -ge $((@SECONDS@ * 100)) ]; then remedy_over=1; fi;;
-  esac
-"""
-
 # Standard output goes through a pipe that ends with this collector, so that what
 # one leaves behind cannot print into the next one's frame; nobody here waits for
 # a program that cannot be killed (a stale mount) longer than its timeout.
@@ -213,6 +107,18 @@ remedy_say_both "over @INDEX@ $?"
 # gone, so that a dropped link stops no fix half-way. The trailer takes the same
 # way, so that it stands behind all output, and a child that keeps the output
 # open delays nothing. Descriptor 9 is the host's lock, 7 the controller.
+#
+# `keeper` is the process that will write the end, `script` the one that becomes
+# the script: who reads the marker later can tell whether one of them lives.
+#
+# The host's own log hears of the start before the script does, and of the end
+# after everybody else. One that hangs holds none of the descriptors above; should
+# it be beyond killing, the inner shell is killed and it is left behind. What is
+# left to do after the trailer is done by programs, not by subshells: those would
+# keep the shell's own copies of the relays' pipes.
+#
+# A marker's age is told by the uptime while its boot lasts: a wall clock that is
+# set right in between must not take it away early.
 _FIX = rb"""
 trap '' HUP
 remedy_relay() { trap '' PIPE; cat 2>/dev/null; cat >/dev/null 2>&1; }
@@ -227,6 +133,24 @@ remedy_marker_directory() {
   fi
   mkdir -p -m 700 -- "$remedy_directory" || return 1
   [ -d "$remedy_directory" ] && [ -w "$remedy_directory" ] && true >>"$remedy_directory/lock"
+}
+remedy_record() { remedy_process self && printf '%s\n' "$remedy_born" >"$remedy_marker/$1"; }
+remedy_note=@NOTE@
+remedy_log() {
+  [ -n "$remedy_note" ] && command -v logger >/dev/null || return 1
+  printf 'execution %s %s\n' @ID@ "$1" |
+    timeout -s KILL @LOGGER_OUTER@ sh -c 'timeout -s KILL @LOGGER@ logger -t remedy; :' \
+      >/dev/null 2>&1 3<&- 5>&- 7<&- 8>&- 9>&- &
+}
+remedy_forget() {
+  find "$remedy_directory" -mindepth 1 -maxdepth 1 -type d -mtime +30 -exec sh -c '
+    boot= began=
+    while IFS=" " read -r name value; do
+      case $name in boot_id) boot=$value;; started_cs) began=$value;; esac
+    done <"$3/start"
+    case $began in ""|*[!0-9]*) began=0;; esac
+    [ "$boot" = "$1" ] && [ "$(($2 - began))" -le 259200000 ] || rm -rf -- "$3"
+  ' sh "$remedy_boot" "$remedy_t" {} \; &
 }
 remedy_fix() {
   if [ -e /etc/remedy/hold ] || [ -L /etc/remedy/hold ]; then
@@ -252,9 +176,11 @@ remedy_fix() {
   printf 'boot_id %s\npid %s\nstarted_cs %s\ndeadline_s %s\n' \
     "$remedy_boot" "$$" "$remedy_t" @SECONDS@ >"$remedy_marker/start" || {
     rm -rf -- "$remedy_marker"; remedy_refuse "marker $remedy_directory"; }
+  remedy_log "starts: $remedy_note" && wait "$!"
   remedy_say_both "started $remedy_boot"
   { printf %s "$remedy_script" 2>/dev/null & } 7<&- 9>&- | {
     exec 3<&0 </dev/null 8>&2 2>/dev/null
+    remedy_record keeper
 @TIMED@
     kill "$remedy_ear"
     if [ "$remedy_over" = 1 ]; then kill -KILL "-$remedy_pid"; fi
@@ -263,8 +189,10 @@ remedy_fix() {
     flock -u 9
     remedy_say "end $remedy_rc $remedy_over"
     remedy_say "end $remedy_rc $remedy_over" >&8
-    exec 8>&- >/dev/null
-    find "$remedy_directory" -mindepth 1 -maxdepth 1 -type d -mtime +30 -exec rm -rf -- {} +
+    exec >/dev/null 3<&- 7<&- 8>&- 9>&-
+    if [ "$remedy_over" = 1 ]; then remedy_end='its deadline was over'; else remedy_end="exit code $remedy_rc"; fi
+    remedy_log "ended: $remedy_end"
+    remedy_forget
   }
 }
 remedy_script=@SCRIPT@
@@ -279,19 +207,6 @@ _EAR = rb"""
 """
 
 
-def _timed(program: _Program, environment: Mapping[str, str], *, seconds: int, meanwhile: bytes) -> bytes:
-    if seconds < 1:
-        raise ValueError("a deadline is at least one second")
-    return _filled(
-        _TIMED,
-        exports=_exports(environment),
-        kill=KILL_AFTER_S,
-        seconds=seconds,
-        command=_command_words(program.words),
-        meanwhile=meanwhile,
-    )
-
-
 def collect_payload(jobs: Sequence[CollectJob], *, nonce: str) -> bytes:
     """
     Return the payload that runs collectors one after the other, each on its own.
@@ -299,15 +214,15 @@ def collect_payload(jobs: Sequence[CollectJob], *, nonce: str) -> bytes:
     Raises:
         ValueError: a script or value that cannot travel (NUL bytes, names, sizes).
     """
-    parts = [_filled(_COMMON, nonce=nonce), b'remedy_say_both "started $remedy_boot"\n']
+    parts = [filled(COMMON, nonce=nonce), b'remedy_say_both "started $remedy_boot"\n']
     for index, job in enumerate(jobs):
-        program = _program(job.script, prelude=collector_prelude(job.columns))
+        program = program_of(job.script, prelude=collector_prelude(job.columns))
         parts.append(
-            _filled(
+            filled(
                 _COLLECTOR,
                 index=index,
-                script=_quoted(program.text),
-                timed=_timed(program, job.environment, seconds=job.timeout_s, meanwhile=b""),
+                script=quoted(program.text),
+                timed=timed(program, job.environment, seconds=job.timeout_s),
                 patience=job.timeout_s + KILL_AFTER_S + 1,
                 stderr_max=COLLECTOR_STDERR_MAX,
                 # The line with the exit code must fit behind the largest output that counts.
@@ -323,16 +238,27 @@ def fix_payload(job: FixJob, *, nonce: str) -> bytes:
     Return the payload that runs one fix under the host's lock, with its marker.
 
     Raises:
-        ValueError: a script, value or id that cannot travel.
+        ValueError: a script, value, id or note that cannot travel.
     """
-    if _EXECUTION_ID.fullmatch(job.execution_id) is None:
+    if not is_execution_id(job.execution_id):
         raise ValueError(f"{job.execution_id!r} is no execution id")
-    program = _program(job.script)
-    return _filled(_COMMON, nonce=nonce) + _filled(
+    if len(job.note) > NOTE_SIZE_MAX or not job.note.isprintable():
+        raise ValueError(f"{job.note!r} is no note: one line of at most {NOTE_SIZE_MAX} printable characters")
+    program = program_of(job.script)
+    return filled(COMMON + PROCESS, nonce=nonce) + filled(
         _FIX,
         id=job.execution_id,
+        note=quoted(job.note.encode("utf-8")),
+        logger=LOGGER_WAIT_S,
+        logger_outer=LOGGER_WAIT_S + 1,
         seconds=job.timeout_s,
         interpreter=program.words[0],
-        script=_quoted(program.text),
-        timed=_timed(program, job.environment, seconds=job.timeout_s, meanwhile=_EAR),
+        script=quoted(program.text),
+        timed=timed(
+            program,
+            job.environment,
+            seconds=job.timeout_s,
+            first=b"    remedy_record script 2>/dev/null",
+            meanwhile=_EAR,
+        ),
     )

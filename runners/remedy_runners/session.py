@@ -19,20 +19,25 @@ from remedy.port import (
     FixEnding,
     FixJob,
     FixResult,
+    MarkersRead,
     Permit,
 )
 from remedy.text import one_line, untrusted
-from remedy_runners.answers import Answer, CollectAnswer, FixAnswer, lost_output
+from remedy_runners.answers import Answer, CollectAnswer, FixAnswer, MarkersAnswer, lost_output
 from remedy_runners.capture import FIX_OUTPUT_MAX
+from remedy_runners.marker_payload import boot_id_of, marker_of, marker_payload, reader_of
 from remedy_runners.payload import NOTHING_RAN, PAYLOAD_WAIT_S, collect_payload, fix_payload, remote_command
 
-__all__ = ["GRACE_S", "START_GRACE_S", "Exchange", "FramedSession", "LinkLost"]
+__all__ = ["GRACE_S", "READ_MARKERS_S", "START_GRACE_S", "Exchange", "FramedSession", "LinkLost"]
 
 GRACE_S = 8
 """The controller waits so long beyond each deadline that the host itself keeps."""
 
 START_GRACE_S = PAYLOAD_WAIT_S + 5
 """The controller waits so long for a payload's first line."""
+
+READ_MARKERS_S = 20
+"""The controller waits so long for all markers that it asked for, from a payload's first line on."""
 
 _CHUNK_S = 1.0
 _PAYLOAD_REFUSALS = {
@@ -123,26 +128,48 @@ class FramedSession:
 
     def _collect_group(self, jobs: Sequence[CollectJob]) -> CollectAnswer:
         nonce, become_root = _nonce(), jobs[0].become_root
-        payload = collect_payload(jobs, nonce=nonce)
         answer = CollectAnswer(nonce)
+        payload = collect_payload(jobs, nonce=nonce)
+        within_s = sum(job.timeout_s + GRACE_S for job in jobs)
+        self._ask(payload, answer, become_root=become_root, within_s=within_s, unheard="no collector was heard")
+        return answer
+
+    def read_markers(self, execution_ids: Sequence[str], *, become_root: bool) -> MarkersRead:
+        """See `remedy.port.Session`."""
+        asked = tuple(dict.fromkeys(execution_ids))
+        nonce, unheard = _nonce(), "the markers were not read"
+        answer = MarkersAnswer(nonce)
+        payload = marker_payload(asked, nonce=nonce)
+        self._ask(payload, answer, become_root=become_root, within_s=READ_MARKERS_S, unheard=unheard)
+        if not answer.finished:
+            raise Unreachable(f"the link was lost, or the host is too slow; {unheard} to the end")
+        as_root, up_s = reader_of(answer.marks)
+        return MarkersRead(
+            boot_id=boot_id_of(answer.boot_id),
+            as_root=as_root,
+            up_s=up_s,
+            markers={each: marker_of(answer.marks, index) for index, each in enumerate(asked)},
+        )
+
+    def _ask(self, payload: bytes, answer: Answer, *, become_root: bool, within_s: float, unheard: str) -> None:
+        """Have a payload that changes nothing answered; raises what `collect` raises when it did not even begin."""
         try:
             exchange = self._start(remote_command(payload, become_root=become_root))
         except LinkLost as exc:
-            raise Unreachable(f"{exc}; no collector was heard") from exc
+            raise Unreachable(f"{exc}; {unheard}") from exc
         try:
-            _converse(exchange, payload, answer, within_s=sum(job.timeout_s + GRACE_S for job in jobs))
+            _converse(exchange, payload, answer, within_s=within_s)
             if not answer.started:
-                raise self._nothing_heard(exchange, answer, become_root=become_root)
+                raise self._nothing_heard(exchange, answer, become_root=become_root, unheard=unheard)
         finally:
             exchange.close()
             if not answer.heard and not answer.all_ended:
                 self._abandon()
-        return answer
 
-    def _nothing_heard(self, exchange: Exchange, answer: Answer, *, become_root: bool) -> RemedyError:
+    def _nothing_heard(self, exchange: Exchange, answer: Answer, *, become_root: bool, unheard: str) -> RemedyError:
         status = exchange.exit_status() if answer.all_ended and not answer.heard else None
         if status is None:
-            return Unreachable("the link was lost; no collector was heard")
+            return Unreachable(f"the link was lost; {unheard}")
         return Refused(_why_nothing_ran(status, answer, become_root=become_root))
 
     def fix(self, permit: Permit, job: FixJob) -> FixResult:

@@ -264,7 +264,13 @@ class Host:
         )
 
     def fix_job(
-        self, script: bytes, *, execution_id: str, timeout_s: int = 10, environment: Mapping[str, str] | None = None
+        self,
+        script: bytes,
+        *,
+        execution_id: str,
+        timeout_s: int = 10,
+        environment: Mapping[str, str] | None = None,
+        note: str = "",
     ) -> tuple[Permit, FixJob]:
         digest = hashlib.sha256(script).hexdigest()
         return (
@@ -276,6 +282,7 @@ class Host:
                 environment=environment or {},
                 timeout_s=timeout_s,
                 become_root=self.become_root,
+                note=note,
             ),
         )
 

@@ -12,7 +12,8 @@ import pytest
 
 from remedy.port import CollectJob, FixJob
 from remedy_runners.frames import Frames
-from remedy_runners.payload import NOTHING_RAN, collect_payload, fix_payload, interpreter_of, remote_command
+from remedy_runners.payload import NOTHING_RAN, collect_payload, fix_payload, remote_command
+from remedy_runners.pieces import interpreter_of
 
 NONCE = "0123456789abcdef" * 2
 SHELLS = [

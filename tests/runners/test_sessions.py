@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 import threading
 import time
 from collections.abc import Callable
@@ -360,6 +361,35 @@ def test_fix_lock_is_free_once_the_end_was_heard(host: Host, new_id: NewId) -> N
 
     assert [result.ending for result in results] == [FixEnding.FINISHED] * 3
     wait_until(lambda: not old.parent.exists())
+
+
+@pytest.mark.parametrize("kind", ["local", "local-bash", "local-busybox"], indirect=True)
+def test_fix_keeps_markers_of_this_boot_by_uptime(host: Host, new_id: NewId) -> None:
+    """A wall clock that was wrong when a marker was made does not take it away early; old boots' and rubbish go."""
+    boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    day_cs = 8_640_000
+    starts = {
+        "young": f"boot_id {boot_id}\npid 1\nstarted_cs {10 * day_cs}\ndeadline_s 1\n",
+        "old": f"boot_id {boot_id}\npid 1\nstarted_cs {8 * day_cs}\ndeadline_s 1\n",
+        "other-boot": f"boot_id other\npid 1\nstarted_cs {39 * day_cs}\ndeadline_s 1\n",
+        "rubbish": "",
+    }
+    for name, text in starts.items():
+        (host.markers / name).mkdir(parents=True)
+        (host.markers / name / "start").write_text(text)
+        os.utime(host.markers / name, (0, 0))
+    host.machine.path("/tmp/uptime").write_text(f"{39 * day_cs // 100}.00 0.00\n")
+    host.machine.run("mount", "--bind", "/tmp/uptime", "/proc/uptime")
+    try:
+        result = _fix(host, b":", execution_id=new_id())
+        wait_until(lambda: not {"old", "other-boot", "rubbish"} & {each.name for each in host.markers.iterdir()})
+        kept = (host.markers / "young" / "start").read_text()
+    finally:
+        host.machine.run("umount", "/proc/uptime")
+        shutil.rmtree(host.markers / "young", ignore_errors=True)
+
+    assert result.ending is FixEnding.FINISHED
+    assert kept == starts["young"]
 
 
 def test_fix_marker_directory_that_cannot_be_written_is_refused(host: Host, new_id: NewId) -> None:
