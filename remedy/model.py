@@ -386,7 +386,11 @@ class RuleRollout:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """When a condition over a signal's row holds, a fix applies, under limits, spread by a rollout."""
+    """
+    When a condition over a signal's row holds, a fix applies, under limits, spread by a rollout.
+
+    `resolved` is what its digest is taken over: all it means, as canonical JSON.
+    """
 
     name: str
     title: str
@@ -408,6 +412,7 @@ class Rule:
     digest: str
     place: Place
     change_windows: tuple[ChangeWindow, ...] = ()
+    resolved: str = ""
 
     def params_for(self, host: Host) -> Params:
         """Return the rule's parameters with the host's overrides merged in, one by one."""

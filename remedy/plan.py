@@ -35,8 +35,13 @@ __all__ = [
 
 PLAN_EXPIRES_S = 4 * 3_600
 
-GRACE_S = 15
-"""After a script's deadline: 5 s until `timeout -k 5` kills it, 8 s for the watchdog, 2 s to write it down."""
+GRACE_S = 45
+"""
+How much longer than its deadline a fix may be at work after its intent.
+
+20 s until the host gives up waiting for the payload, 3 s for its log, 5 s until
+`timeout -k 5` kills it, 8 s for the controller's watchdog, the rest to write it down.
+"""
 
 Incident = tuple[str, str, Key]
 """What stays the same between runs: rule, host name, key values."""

@@ -40,7 +40,8 @@ _SINGLE = {
         name: name
         for name in (
             *("--limit", "--inventory", "--rules", "--output", "--state", "--save", "--readings", "--reason"),
-            *("--ssh-config", "--accept-matched", "--max-unseen", "--most"),
+            *("--ssh-config", "--accept-matched", "--max-unseen", "--most", "--since", "--until", "--for"),
+            *("--plan", "--plan-out", "--from-run", "--outcome", "--override"),
         )
     },
 }

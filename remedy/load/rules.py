@@ -9,7 +9,7 @@ from typing import Any
 from remedy.conditions import compile_condition, parse_problems
 from remedy.errors import FilesError, UsageError
 from remedy.limits import Limit, WaveShare
-from remedy.load.digest import digest_of
+from remedy.load.digest import digest_of, digested_text
 from remedy.load.document import Document, Route
 from remedy.load.inventory.patterns import check_pattern
 from remedy.load.schema import Shape, check_parts
@@ -201,6 +201,7 @@ def _built(
         rollout=rollout,
         change_windows=windows,
         digest=digest_of(resolved),
+        resolved=digested_text(resolved),
         place=document.place(),
     )
 

@@ -16,14 +16,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
-from remedy.canonical import canonical_json, plain
+from remedy.canonical import canonical_json
 from remedy.errors import StateError
 from remedy.gate import LedgerFacts, Refusal, Request
 from remedy.model import Execution, Key, Outcome, ParamValue
 from remedy.plan import Plan
 from remedy.plan_document import plan_document
 from remedy.port import FixResult, Permit
-from remedy.run.grouping import GROUP_MEMBERS_MAX, GroupCommit
+from remedy.run.grouping import GroupCommit
 from remedy.state.audit import AuditLog
 from remedy.state.audit_format import AuditType
 from remedy.state.kept import Kept
@@ -32,7 +32,7 @@ from remedy.state.ledger_rows import Intent, OpenIntent, OutcomeRow, ResultRow, 
 from remedy.summary import ExecutionEnd
 from remedy.text import untrusted
 
-__all__ = ["Evidence", "execution_facts"]
+__all__ = ["Evidence", "Wish", "execution_facts"]
 
 _VALUES_CHARACTERS_MAX = 3_000
 """Of all texts in a record's key, row and parameters together: 11 bytes each at worst, and LINE_BYTES_MAX holds."""
@@ -43,31 +43,38 @@ _SCRIPTS_SHOWN_MAX = 400
 
 _Row = TypeVar("_Row", ResultRow, OutcomeRow)
 _Contradictions = Sequence[StateError | None]
-_Decide = Callable[[Request, LedgerFacts], Permit | Refusal]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Asked:
+class Wish:
     """A wish to start an execution: what the gate must know, what is recorded of it, and who decides."""
 
+    execution: Execution
     request: Request
-    intent: Intent
-    facts: Mapping[str, Any]
-    decide: _Decide
+    boot_id: str | None
+    wave: int
+    decide: Callable[[Request, LedgerFacts], Permit | Refusal]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Told(Generic[_Row]):
     """
-    A result or an outcome: its audit record, its row in the ledger, and how the witness is told.
+    A result or an outcome: its audit record, its row in the ledger, and what it is, in words.
 
     Of what was never started nothing waits for the disk, and no witness is needed.
     """
 
+    execution: Execution
     facts: Mapping[str, Any]
     row: _Row
     said: str
+    reason: str
     started: bool = True
+
+    def __str__(self) -> str:
+        execution = self.execution
+        name = f"execution {execution.id} ({execution.rule} on {execution.host})"
+        return untrusted(f"{name}: {self.said}") + (f": {self.reason}" if self.reason else "")
 
 
 def execution_facts(execution: Execution) -> dict[str, Any]:
@@ -87,12 +94,14 @@ def _shown(**parts: Mapping[str, ParamValue | None]) -> dict[str, dict[str, Any]
     for all of them.
     """
     texts = [text for part in parts.values() for value in part.values() for text in _texts(value)]
-    each_max = _VALUES_CHARACTERS_MAX // max(1, len(texts))
+    if sum(map(len, texts)) <= _VALUES_CHARACTERS_MAX:
+        return {word: dict(part) for word, part in parts.items()}
+    each_max = _VALUES_CHARACTERS_MAX // len(texts)
 
     def shown(value: ParamValue | None) -> Any:
         if isinstance(value, tuple):
             return [untrusted(item, characters_max=each_max) for item in value]
-        return untrusted(value, characters_max=each_max) if isinstance(value, str) else plain(value)
+        return untrusted(value, characters_max=each_max) if isinstance(value, str) else value
 
     return {word: {name: shown(value) for name, value in part.items()} for word, part in parts.items()}
 
@@ -103,8 +112,25 @@ def _texts(value: ParamValue | None) -> tuple[str, ...]:
     return (value,) if isinstance(value, str) else ()
 
 
-def _named(execution: Execution) -> str:
-    return untrusted(f"execution {execution.id} ({execution.rule} on {execution.host}, script {execution.script})")
+def _intent_facts(wish: Wish) -> dict[str, Any]:
+    execution = wish.execution
+    return {
+        "execution": execution.id,
+        "rule": execution.rule,
+        "host": execution.host,
+        **_shown(key=dict(execution.key), row=execution.row, params=execution.params),
+        "script": execution.script,
+        "script_sha256": execution.script_sha256,
+        "deadline_s": execution.timeout_s,
+        "boot_id": wish.boot_id,
+        "wave": wish.wave,
+    }
+
+
+def _raise_first(contradictions: _Contradictions) -> None:
+    for contradiction in contradictions:
+        if contradiction is not None:
+            raise contradiction
 
 
 class Evidence:
@@ -135,9 +161,14 @@ class Evidence:
         self._sources = sources
         self._witness = witness
         self._begun = False
-        self._intents: GroupCommit[_Asked, Permit | Refusal] = GroupCommit(self._admit_group)
+        self._wishes: GroupCommit[Wish, Permit | Refusal] = GroupCommit(self.admit_all)
         self._results: GroupCommit[_Told[ResultRow], None] = GroupCommit(self._record_results)
         self._outcomes: GroupCommit[_Told[OutcomeRow], None] = GroupCommit(self._record_outcomes)
+
+    @property
+    def head(self) -> str:
+        """The hash of the newest record: noted elsewhere, it proves what was recorded up to here."""
+        return self._audit.head
 
     def open(self, *, actor: Mapping[str, Any] | str, command: str, facts: Mapping[str, Any]) -> None:
         """Write the first record: who, what, with which rules and inventory."""
@@ -184,7 +215,13 @@ class Evidence:
     # Intents
 
     def admit(
-        self, execution: Execution, request: Request, *, boot_id: str | None, wave: int, decide: _Decide
+        self,
+        execution: Execution,
+        request: Request,
+        *,
+        boot_id: str | None,
+        wave: int,
+        decide: Callable[[Request, LedgerFacts], Permit | Refusal],
     ) -> Permit | Refusal:
         """
         Ask the gate inside a transaction; with a permit, the intent is durable in both.
@@ -192,44 +229,37 @@ class Evidence:
         Raises:
             StateError: the intent is not durable in both: nothing may be sent.
         """
-        intent = Intent(
+        return self._wishes.ask(Wish(execution=execution, request=request, boot_id=boot_id, wave=wave, decide=decide))
+
+    def admit_all(self, wishes: Sequence[Wish]) -> tuple[Permit | Refusal, ...]:
+        """Do for many, in one transaction and with one sync, what `admit` does for one; the answers are in order."""
+        pairs = [(wish.request, self._intent(wish)) for wish in wishes]
+        # By identity, not by execution id: should one be asked for twice, each has its own facts.
+        deciding = {id(wish.request): wish.decide for wish in wishes}
+        wish_of = {id(intent): wish for (_request, intent), wish in zip(pairs, wishes, strict=True)}
+
+        def decide(request: Request, facts: LedgerFacts) -> Permit | Refusal:
+            return deciding[id(request)](request, facts)
+
+        def sync_intents(granted: Sequence[Intent]) -> None:
+            records = [(AuditType.EXECUTION_INTENT, _intent_facts(wish_of[id(intent)])) for intent in granted]
+            self._audit.append_all(records, sync=True)
+
+        return self._ledger.admit(pairs, decide=decide, sync_intents=sync_intents)
+
+    def _intent(self, wish: Wish) -> Intent:
+        execution = wish.execution
+        return Intent(
             execution_id=execution.id,
             run_id=self._run_id,
             rule=execution.rule,
             host=execution.host,
             key=execution.key,
             script_sha256=execution.script_sha256,
-            at=request.now,
+            at=wish.request.now,
             deadline_s=execution.timeout_s,
-            boot_id=boot_id,
+            boot_id=wish.boot_id,
         )
-        facts = {
-            "execution": execution.id,
-            "rule": execution.rule,
-            "host": execution.host,
-            **_shown(key=dict(execution.key), row=execution.row, params=execution.params),
-            "script": execution.script,
-            "script_sha256": execution.script_sha256,
-            "deadline_s": execution.timeout_s,
-            "boot_id": boot_id,
-            "wave": wave,
-        }
-        return self._intents.ask(_Asked(request=request, intent=intent, facts=facts, decide=decide))
-
-    def _admit_group(self, group: Sequence[_Asked]) -> Sequence[Permit | Refusal]:
-        # By identity, not by execution id: should one be asked for twice, each has its own facts.
-        by_request = {id(asked.request): asked for asked in group}
-        by_intent = {id(asked.intent): asked for asked in group}
-
-        def decide(request: Request, facts: LedgerFacts) -> Permit | Refusal:
-            return by_request[id(request)].decide(request, facts)
-
-        def sync_intents(granted: Sequence[Intent]) -> None:
-            records = [(AuditType.EXECUTION_INTENT, by_intent[id(intent)].facts) for intent in granted]
-            self._audit.append_all(records, sync=True)
-
-        pairs = [(asked.request, asked.intent) for asked in group]
-        return self._ledger.admit(pairs, decide=decide, sync_intents=sync_intents)
 
     # Results
 
@@ -240,22 +270,25 @@ class Evidence:
         Raises:
             StateError: audit log or ledger did not take it; the run must stop.
         """
-        streams = {
-            name: {"bytes": stream.size, "sha256": stream.sha256}
-            for name, stream in (("stdout", result.stdout), ("stderr", result.stderr))
-        }
+        self._results.ask(self._seen(execution, result))
+
+    def results(self, results: Iterable[tuple[Execution, FixResult]]) -> None:
+        """Do for many, in one transaction and with one sync, what `result` does for one."""
+        _raise_first(self._record_results([self._seen(execution, result) for execution, result in results]))
+
+    def _seen(self, execution: Execution, result: FixResult) -> _Told[ResultRow]:
         reason = untrusted(result.reason, characters_max=_REASON_CHARACTERS_MAX)
         facts = {
             **execution_facts(execution),
             "ending": result.ending.value,
             "exit_code": result.exit_code,
             "reason": reason,
-            **streams,
+            "stdout": {"bytes": result.stdout.size, "sha256": result.stdout.sha256},
+            "stderr": {"bytes": result.stderr.size, "sha256": result.stderr.sha256},
         }
         row = ResultRow(execution_id=execution.id, at=self._clock(), ending=result.ending, exit_code=result.exit_code)
         code = "" if result.exit_code is None else f", exit code {result.exit_code}"
-        said = f"result of {_named(execution)}: {result.ending.value}{code}"
-        self._results.ask(_Told(facts=facts, row=row, said=f"{said}: {reason}" if reason else said))
+        return _Told(execution=execution, facts=facts, row=row, said=f"{result.ending.value}{code}", reason=reason)
 
     def _record_results(self, group: Sequence[_Told[ResultRow]]) -> _Contradictions:
         return self._write(AuditType.EXECUTION_RESULT, group, record=self._ledger.record_results)
@@ -271,29 +304,20 @@ class Evidence:
         """
         self._outcomes.ask(self._ended(end, started=started))
 
-    def unattempted(self, ends: Iterable[ExecutionEnd]) -> None:
-        """
-        Record the ends of executions that never reached their hosts, many in one transaction.
-
-        Raises:
-            StateError: audit log or ledger did not take one of them; the run must stop.
-        """
-        left = [self._ended(end, started=False) for end in ends]
-        for start in range(0, len(left), GROUP_MEMBERS_MAX):
-            for contradiction in self._record_outcomes(left[start : start + GROUP_MEMBERS_MAX]):
-                if contradiction is not None:
-                    raise contradiction
+    def outcomes(self, ends: Iterable[ExecutionEnd], *, started: bool) -> None:
+        """Do for many, in one transaction and with at most one sync, what `outcome` does for one."""
+        _raise_first(self._record_outcomes([self._ended(end, started=started) for end in ends]))
 
     def _ended(self, end: ExecutionEnd, *, started: bool) -> _Told[OutcomeRow]:
         ended = end.ended
         said = untrusted(ended.reason, characters_max=_REASON_CHARACTERS_MAX)
-        reason = f"{ended.skip.value}: {ended.reason}" if ended.skip else ended.reason
+        skipped = f"{ended.skip.value}: {ended.reason}" if ended.skip else ""
         row = OutcomeRow(
             run_id=self._run_id,
             execution_id=end.execution.id,
             at=self._clock(),
             outcome=ended.outcome,
-            reason=untrusted(reason, characters_max=_REASON_CHARACTERS_MAX),
+            reason=untrusted(skipped, characters_max=_REASON_CHARACTERS_MAX) if skipped else said,
         )
         facts = {
             **execution_facts(end.execution),
@@ -302,8 +326,9 @@ class Evidence:
             "reason": said,
             **self._keep_output(end.output),
         }
-        told = f"outcome of {_named(end.execution)}: {ended.outcome.value}"
-        return _Told(facts=facts, row=row, said=f"{told}: {said}" if said else told, started=started)
+        return _Told(
+            execution=end.execution, facts=facts, row=row, said=ended.outcome.value, reason=said, started=started
+        )
 
     def _keep_output(self, output: str) -> dict[str, Any]:
         """Keep what a fix printed; return its digest, or why there is none: no outcome is lost for it."""
@@ -349,15 +374,17 @@ class Evidence:
         record: Callable[[Sequence[_Row]], _Contradictions],
     ) -> StateError:
         """Record in the ledger what the audit log has not for certain, say it, and return the error to raise."""
+        if not in_flight:
+            return failure
         where = "the ledger has it"
+        contradictions: _Contradictions = [None] * len(in_flight)
         try:
             contradictions = record([told.row for told in in_flight])
         except StateError as exc:
             failure = StateError(f"{failure}; and {exc}")
-            where = "nor in the ledger"
-            contradictions = [None] * len(in_flight)
+            where = "nor has the ledger"
         for told, contradiction in zip(in_flight, contradictions, strict=True):
-            self._witness(f"not certain to be in the audit log, {contradiction or where}: {told.said}")
+            self._witness(f"the audit log may not have {told}; {contradiction or where}")
         return failure
 
     # What is about more than one execution

@@ -1,9 +1,10 @@
 """
 Group commit: what threads ask for at the same moment is done together, and made durable once.
 
-Whoever comes while nobody is at work leads: he does the work of all who wait, his
-own among it, in his own call. No thread is made, nobody waits for company, and in
-a program of one thread every group has one member.
+Who comes while nobody is at work leads: he does his work at once, in his own call.
+Who comes meanwhile waits, and when the leader is done the first of them leads all
+who wait by then. No thread is made, nobody waits for company, and in a program of
+one thread every group has one member.
 """
 
 import threading
@@ -25,13 +26,15 @@ _Answer = TypeVar("_Answer")
 class _Member(Generic[_Asked, _Answer]):
     """What one thread asked for, and what became of it."""
 
-    __slots__ = ("answer", "asked", "error", "is_done")
+    __slots__ = ("answer", "asked", "called", "error", "is_done")
 
     def __init__(self, asked: _Asked) -> None:
         self.asked = asked
         self.answer: _Answer | None = None
         self.error: BaseException | None = None
         self.is_done = False
+        # Set when it is done, or when it is its turn to lead.
+        self.called = threading.Event()
 
 
 class GroupCommit(Generic[_Asked, _Answer]):
@@ -48,7 +51,7 @@ class GroupCommit(Generic[_Asked, _Answer]):
         self._carry_out = carry_out
         self._waiting: deque[_Member[_Asked, _Answer]] = deque()
         self._guard = threading.Lock()
-        self._at_work = threading.Lock()
+        self._is_led = False
 
     def ask(self, asked: _Asked) -> _Answer:
         """
@@ -61,19 +64,42 @@ class GroupCommit(Generic[_Asked, _Answer]):
         member: _Member[_Asked, _Answer] = _Member(asked)
         with self._guard:
             self._waiting.append(member)
-        with self._at_work:
+            leads = not self._is_led
+            self._is_led = True
+        if not leads:
+            self._follow(member)
+        if not member.is_done:
             try:
-                while not member.is_done:
-                    self._lead()
-            except BaseException:
-                self._forget(member)
-                raise
+                self._lead()
+            finally:
+                self._hand_over()
         if member.error is not None:
             raise member.error
         return member.answer  # type: ignore[return-value]  # A member without an error has its answer.
 
+    def _follow(self, member: _Member[_Asked, _Answer]) -> None:
+        """Wait until it is done, or its turn to lead; who is stopped meanwhile takes back what he asked for."""
+        try:
+            member.called.wait()
+        except BaseException:
+            with self._guard:
+                was_to_lead = member.called.is_set() and not member.is_done
+                if member in self._waiting:
+                    self._waiting.remove(member)
+            if was_to_lead:
+                self._hand_over()
+            raise
+
+    def _hand_over(self) -> None:
+        """Have the first of those who wait lead; without any, whoever comes next."""
+        with self._guard:
+            if self._waiting:
+                self._waiting[0].called.set()
+            else:
+                self._is_led = False
+
     def _lead(self) -> None:
-        """Do the work of those who have waited the longest."""
+        """Do the work of those who have waited the longest, the leader first."""
         with self._guard:
             group = [self._waiting.popleft() for _ in range(min(GROUP_MEMBERS_MAX, len(self._waiting)))]
         try:
@@ -94,12 +120,7 @@ class GroupCommit(Generic[_Asked, _Answer]):
         finally:
             for member in group:
                 member.is_done = True
-
-    def _forget(self, member: _Member[_Asked, _Answer]) -> None:
-        """Take back what a leader who is being stopped asked for himself, if nobody has done it."""
-        with self._guard:
-            if member in self._waiting:
-                self._waiting.remove(member)
+                member.called.set()
 
 
 def _copy(error: Exception) -> Exception:

@@ -45,6 +45,7 @@ __all__ = ["HostTask", "HostWork", "Surroundings", "fix_environment"]
 
 _POLL_S_MIN = 1.0
 _POLL_S_MAX = 10.0
+_NOTE_CHARACTERS_MAX = 400
 _CONNECT_S_MAX = 60
 """No connection takes longer than the runner's deadlines for it."""
 
@@ -56,7 +57,8 @@ class Surroundings:
 
     `monotonic` counts seconds and never goes back; `stop_reason` reads the stop
     file; `freezes` reads those of remedy.yaml as they are now, and raises RemedyError
-    when they cannot be known; `on_bug` keeps a traceback for the log.
+    when they cannot be known; `on_bug` keeps a traceback for the log. `caller` says
+    in a host's own log who is at work there and from where ('': nothing is logged).
     """
 
     runners: Runners
@@ -69,6 +71,7 @@ class Surroundings:
     stop_reason: Callable[[], str]
     on_bug: Callable[[str, BaseException], None]
     freezes: Callable[[], tuple[Freeze, ...]]
+    caller: str = ""
     crews: Crews = ThreadCrew
 
 
@@ -290,6 +293,7 @@ class HostWork:
             environment=fix_environment(execution, execution.row),
             timeout_s=script.timeout_s,
             become_root=script.become_root,
+            note=_note(execution, self._around.caller),
         )
         try:
             result = session.fix(permit, job)
@@ -362,6 +366,14 @@ def _change_text(before: Row, after: Row) -> str:
         if before.get(name) != value
     )
     return untrusted(", ".join(parts), characters_max=200) or "nothing changed"
+
+
+def _note(execution: Execution, caller: str) -> str:
+    """Return what a host's own log says of a fix besides its id; no value of a row or parameter is in it."""
+    if not caller:
+        return ""
+    said = f"rule {execution.rule}, script {execution.script_sha256}, by {caller}"
+    return untrusted(said, characters_max=_NOTE_CHARACTERS_MAX)[:_NOTE_CHARACTERS_MAX]
 
 
 def _host_bad(endings: Sequence[Ended]) -> Ended | None:

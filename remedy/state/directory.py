@@ -90,6 +90,9 @@ class StateDirectory:
         self.log = path / "log"
         self.runs = path / "runs"
         self.readings = path / "readings.jsonl"
+        self.outputs = path / "outputs"
+        self.sources = path / "sources"
+        self.reserve = path / "reserve"
         self.stop = path / STOP_NAME
 
     def exists(self) -> bool:

@@ -42,6 +42,7 @@ from remedy.state.ledger_sql import (
     LAST_OUTCOMES,
     OPEN_INTENTS,
     RUNS,
+    FactsRead,
     breaker_text,
     end_pause,
     end_run,
@@ -52,7 +53,6 @@ from remedy.state.ledger_sql import (
     insert_release,
     insert_run,
     read_attempts,
-    read_facts,
     read_pauses,
     set_outcome,
     set_result,
@@ -205,7 +205,7 @@ class Ledger:
     def attempts(self, rule: str, host: str, key: Key) -> tuple[Attempt, ...]:
         """Return the attempts of an incident since its last release, oldest first."""
         with self._reading() as connection:
-            return read_attempts(connection, rule, host, key)
+            return read_attempts(connection, rule, host, key_json(key))
 
     def attempts_of(self, incidents: Iterable[Incident]) -> Mapping[Incident, tuple[Attempt, ...]]:
         """Return the attempts of many incidents, as `attempts` does; those without any are left out."""
@@ -264,11 +264,13 @@ class Ledger:
             with self._writing() as connection:
                 if self._full:
                     raise StateError(f"ledger {self._path}: the disk was full; nothing new is started; make room there")
+                facts = FactsRead(connection)
                 for request, intent in requests:
                     _check_pair(request, intent)
-                    answer = decide(request, read_facts(connection, request, intent.run_id))
+                    key = key_json(intent.key)
+                    answer = decide(request, facts.of(request, intent.run_id, key))
                     if isinstance(answer, Permit):
-                        insert_intent(connection, intent)
+                        insert_intent(connection, intent, key)
                         granted.append(intent)
                     answers.append(answer)
                 if granted:

@@ -13,7 +13,7 @@ from remedy.errors import StateError
 from remedy.gate import NOT_USED, LedgerFacts, Request, Usage
 from remedy.holds import Attempt, Pause, PauseOf
 from remedy.limits import Budget
-from remedy.model import Execution, Key, Outcome
+from remedy.model import Execution, Outcome
 from remedy.state.ledger_rows import (
     Intent,
     OutcomeRow,
@@ -32,6 +32,7 @@ __all__ = [
     "LAST_OUTCOMES",
     "OPEN_INTENTS",
     "RUNS",
+    "FactsRead",
     "breaker_text",
     "end_pause",
     "end_run",
@@ -42,7 +43,6 @@ __all__ = [
     "insert_release",
     "insert_run",
     "read_attempts",
-    "read_facts",
     "read_pauses",
     "set_outcome",
     "set_result",
@@ -105,6 +105,12 @@ EXECUTIONS = """
 RUNS = "SELECT id, started_at, actor, command, plan_digest, ended_at, exit_code FROM runs"
 _PAUSES = "SELECT kind, name, reason, actor, at, until FROM pauses WHERE ended_at IS NULL ORDER BY seq"
 BREAKERS = "SELECT rule, run_id, opened_at, reason FROM breakers WHERE closed_by IS NULL"
+_SET_OUTCOME = """
+    UPDATE executions SET outcome_at = ?, outcome = ?, reason = ?
+    WHERE run_id = ? AND execution_id = ? AND outcome IS NULL AND (? OR EXISTS (
+        SELECT 1 FROM intents AS i WHERE i.run_id = executions.run_id AND i.execution_id = executions.execution_id
+    ))
+"""
 _INSERT_INTENT = """
     INSERT INTO intents (script_sha256, at, deadline_s, boot_id, run_id, execution_id, rule, host, key)
     SELECT ?, ?, ?, ?, run_id, execution_id, rule, host, key FROM executions
@@ -128,20 +134,33 @@ def _usage(connection: sqlite3.Connection, request: Request, budget: Budget | No
     return Usage(hosts=hosts, has_host=bool(has_host))
 
 
-def read_facts(connection: sqlite3.Connection, request: Request, run_id: str) -> LedgerFacts:
-    """Return what the gate must know of a request of this run."""
-    known = connection.execute("SELECT 1 FROM intents WHERE execution_id = ?", (request.execution_id,)).fetchone()
-    breaker = connection.execute(f"{BREAKERS} AND rule = ?", (request.rule,)).fetchone()
-    busy = connection.execute(_HOST_BUSY, (request.host, run_id)).fetchone()
-    return LedgerFacts(
-        attempts=read_attempts(connection, request.rule, request.host, request.key),
-        known_id=known is not None,
-        open_breaker=breaker_text(breaker) if breaker else "",
-        host_busy=_busy_text(busy) if busy else "",
-        pauses=read_pauses(connection),
-        rule_usage=_usage(connection, request, request.per_rule, of_rule=True),
-        all_usage=_usage(connection, request, request.all_rules, of_rule=False),
-    )
+class FactsRead:
+    """
+    What the gate must know, read inside one transaction that may write.
+
+    Pauses and breakers are read once: nobody else can change them meanwhile, and
+    no grant does.
+    """
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._pauses = read_pauses(connection)
+        self._breakers = {row[0]: breaker_text(row) for row in connection.execute(BREAKERS)}
+
+    def of(self, request: Request, run_id: str, key: str) -> LedgerFacts:
+        """Return the facts of a request of this run; `key` is its key as the ledger has it."""
+        connection = self._connection
+        known = connection.execute("SELECT 1 FROM intents WHERE execution_id = ?", (request.execution_id,)).fetchone()
+        busy = connection.execute(_HOST_BUSY, (request.host, run_id)).fetchone()
+        return LedgerFacts(
+            attempts=read_attempts(connection, request.rule, request.host, key),
+            known_id=known is not None,
+            open_breaker=self._breakers.get(request.rule, ""),
+            host_busy=_busy_text(busy) if busy else "",
+            pauses=self._pauses,
+            rule_usage=_usage(connection, request, request.per_rule, of_rule=True),
+            all_usage=_usage(connection, request, request.all_rules, of_rule=False),
+        )
 
 
 def read_pauses(connection: sqlite3.Connection) -> tuple[Pause, ...]:
@@ -194,30 +213,22 @@ def end_run(connection: sqlite3.Connection, run_id: str, ended: tuple[str, int])
     return False
 
 
-def insert_intent(connection: sqlite3.Connection, intent: Intent) -> None:
+def insert_intent(connection: sqlite3.Connection, intent: Intent, key: str) -> None:
     """
-    Record an intent.
+    Record an intent; `key` is its key as the ledger has it.
 
     Raises:
         StateError: the execution has one already, or is not in the run's plan as
             the intent says, or has ended there.
     """
     how = (intent.script_sha256, utc_text(intent.at), intent.deadline_s, intent.boot_id)
-    which = (intent.run_id, intent.execution_id, intent.rule, intent.host, key_json(intent.key))
+    which = (intent.run_id, intent.execution_id, intent.rule, intent.host, key)
     try:
         inserted = connection.execute(_INSERT_INTENT, (*how, *which)).rowcount
     except sqlite3.IntegrityError as exc:
         raise StateError(f"execution {intent.execution_id} was started before; it is not started again") from exc
     if not inserted:
         raise StateError(f"execution {intent.execution_id} is not pending in run {intent.run_id}; it is not started")
-
-
-def _has_intent(connection: sqlite3.Connection, run_id: str, execution_id: str) -> bool:
-    """Say whether an execution was admitted in this run."""
-    found = connection.execute(
-        "SELECT 1 FROM intents WHERE execution_id = ? AND run_id = ?", (execution_id, run_id)
-    ).fetchone()
-    return found is not None
 
 
 def set_result(connection: sqlite3.Connection, row: ResultRow) -> None:
@@ -251,27 +262,43 @@ def set_outcome(connection: sqlite3.Connection, row: OutcomeRow) -> Outcome | No
         StateError: the execution is not in the run's plan, or the outcome says that
             it was started and it has no intent in this run; nothing is changed.
     """
-    if row.outcome not in _NOTHING_STARTED and not _has_intent(connection, row.run_id, row.execution_id):
-        said = f"ended as {row.outcome.value} and has no intent in run {row.run_id}"
-        raise StateError(f"execution {row.execution_id} {said}")
     changed = connection.execute(
-        "UPDATE executions SET outcome_at = ?, outcome = ?, reason = ?"
-        " WHERE run_id = ? AND execution_id = ? AND outcome IS NULL",
-        (utc_text(row.at), row.outcome.value, row.reason, row.run_id, row.execution_id),
+        _SET_OUTCOME,
+        (
+            utc_text(row.at),
+            row.outcome.value,
+            row.reason,
+            row.run_id,
+            row.execution_id,
+            row.outcome in _NOTHING_STARTED,
+        ),
     ).rowcount
     if changed:
         return None
+    return _known_outcome(connection, row)
+
+
+def _known_outcome(connection: sqlite3.Connection, row: OutcomeRow) -> Outcome:
+    """
+    Return the outcome that an execution has already.
+
+    Raises:
+        StateError: it has none, and may not have this one.
+    """
     known = connection.execute(
         "SELECT outcome FROM executions WHERE run_id = ? AND execution_id = ?", (row.run_id, row.execution_id)
     ).fetchone()
     if known is None:
         raise StateError(f"execution {row.execution_id} is not in the plan of run {row.run_id}")
+    if known[0] is None:
+        said = f"ended as {row.outcome.value} and has no intent in run {row.run_id}"
+        raise StateError(f"execution {row.execution_id} {said}")
     return known_outcome(row.execution_id, known[0])
 
 
-def read_attempts(connection: sqlite3.Connection, rule: str, host: str, key: Key) -> tuple[Attempt, ...]:
+def read_attempts(connection: sqlite3.Connection, rule: str, host: str, key: str) -> tuple[Attempt, ...]:
     """Return the attempts of an incident since its last release, in the order of admission."""
-    return tuple(attempt_of_row(row) for row in connection.execute(_ATTEMPTS, (rule, host, key_json(key))))
+    return tuple(attempt_of_row(row) for row in connection.execute(_ATTEMPTS, (rule, host, key)))
 
 
 def insert_reconciliation(

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from remedy.conditions import compile_condition
-from remedy.errors import Place, Unreachable
+from remedy.errors import Place, Refused, Unreachable
 from remedy.limits import Limit, WaveShare
 from remedy.model import (
     Column,
@@ -54,6 +54,7 @@ from remedy.port import (
     FixEnding,
     FixJob,
     FixResult,
+    MarkersRead,
     Permit,
     Target,
 )
@@ -283,6 +284,10 @@ class FakeSession:
         self._host.levels[name] = self._host.heals_to
         return fix_result(FixEnding.FINISHED, 0, stdout="lowered\n")
 
+    def read_markers(self, execution_ids: Sequence[str], *, become_root: bool) -> MarkersRead:
+        """See the port; these machines keep no markers that could be read."""
+        raise Refused(f"{self._host.name} keeps no markers")
+
     def _usable(self) -> None:
         assert id(self) in self._fleet.open_sessions, "a closed session was used"
         assert self._thread == threading.get_ident(), "a session was used by two threads"
@@ -435,13 +440,16 @@ class Bench:
         self.evidence: Evidence
         self.fleet.before_fix = self._check_durable
         self.not_durable: list[str] = []
+        self.said: list[str] = []
 
     # What the run is made of.
 
     def open(self) -> None:
         """Open the audit log and write its first record."""
         self.audit = AuditLog.create(self.state.audit, self.run_id, self.clock.now, disk=self.disk.disk)
-        self.evidence = Evidence(self.ledger, self.audit, run_id=self.run_id, clock=self.clock.now)
+        self.evidence = Evidence(
+            self.ledger, self.audit, run_id=self.run_id, clock=self.clock.now, witness=self.said.append
+        )
         self.evidence.open(actor="alice", command="remedy apply", facts={})
 
     def close(self) -> None:

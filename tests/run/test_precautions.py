@@ -93,8 +93,8 @@ def test_freeze_that_begins_in_the_middle_ends_the_run(make_bench):
 
 
 def test_freeze_that_begins_before_the_deadline_lets_nothing_start(make_bench):
-    """A fix of 60 s does not start 74 s before a freeze; one whose deadline and grace are over by then does."""
-    for seconds, expected in ((74, "frozen"), (200, "fixed")):
+    """A fix of 60 s does not start 104 s before a freeze; one whose deadline and grace are over by then does."""
+    for seconds, expected in ((104, "frozen"), (200, "fixed")):
         bench = make_bench(trouble("web-0"))
         bench.freezes = (
             Freeze(start=NOW + timedelta(seconds=seconds), end=NOW + timedelta(days=9), reason="year end"),

@@ -106,7 +106,7 @@ def test_busy_hosts_say_which_execution_and_until_when():
     reasons = busy_hosts([opened()])
 
     assert reasons == {
-        "web-1": "execution x1 of run run-1 may still be running there, until 2026-11-22T08:50:15Z at the latest"
+        "web-1": "execution x1 of run run-1 may still be running there, until 2026-11-22T08:50:45Z at the latest"
     }
 
 

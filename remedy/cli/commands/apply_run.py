@@ -25,8 +25,10 @@ from remedy.run.host_work import Surroundings
 from remedy.run.recovery import over_for_certain
 from remedy.state.audit import AuditLog
 from remedy.state.audit_format import AuditType
+from remedy.state.kept import Kept
 from remedy.state.ledger import Ledger
 from remedy.state.locks import Locks
+from remedy.state.reserve import Reserve
 from remedy.summary import (
     ExitCode,
     Summary,
@@ -81,11 +83,20 @@ class RealRun:
         self._log.info("run.started", run=self._run_id, command=self._caller.command)
         locks = self._locks()
         with locks.run(self._run_id), stopping() as stop:
-            ledger = Ledger.open(loaded.state.ledger)
+            reserve = Reserve.create(loaded.state.reserve)
+            ledger = Ledger.open(loaded.state.ledger, free_reserve=reserve.free)
             try:
-                audit = AuditLog.create(loaded.state.audit, self._run_id, utc_now)
+                audit = AuditLog.create(loaded.state.audit, self._run_id, utc_now, reserve=reserve)
                 try:
-                    evidence = Evidence(ledger, audit, run_id=self._run_id, clock=utc_now)
+                    evidence = Evidence(
+                        ledger,
+                        audit,
+                        run_id=self._run_id,
+                        clock=utc_now,
+                        outputs=Kept(loaded.state.outputs),
+                        sources=Kept(loaded.state.sources),
+                        witness=talk.say,
+                    )
                     around = self._surroundings(evidence, locks, runners)
                     return self._within(ledger, evidence, around, stop, limit)
                 finally:
@@ -122,6 +133,7 @@ class RealRun:
             stop_reason=self._loaded.state.stop_reason,
             freezes=self._loaded.freezes,
             on_bug=on_bug,
+            caller=f"{self._caller.actor} on {node()}, run {self._run_id}",
         )
 
     def _within(self, ledger: Ledger, evidence: Evidence, around: Surroundings, stop: Stopping, limit: Limit) -> int:
@@ -129,7 +141,7 @@ class RealRun:
         facts = {**self._loaded.facts, "version": __version__, "controller": node()}
         asked = {"accept_matched": flags.accept_matched, "plan_file": flags.plan, "from_run": flags.from_run}
         facts.update({name: str(value) for name, value in asked.items() if value is not None})
-        evidence.open(actor=self._caller.actor, command=self._caller.command, facts=facts)
+        evidence.open(actor=self._caller.identity, command=self._caller.command, facts=facts)
         self._close_dead(ledger, evidence, around.locks)
         proposal = self._proposal(ledger, around, stop)
         plan = proposal.plan
@@ -147,7 +159,7 @@ class RealRun:
         code = int(exit_code(summary, max_unseen=limit, detailed=False))
         evidence.end(code, counts=outcome_counts(applied.ends))
         self._log.info("run.ended", exit_code=code)
-        self._report(plan, summary, code)
+        self._report(plan, summary, code, head=evidence.head)
         return code
 
     def _proposal(self, ledger: Ledger, around: Surroundings, stop: Stopping) -> Proposal:
@@ -232,13 +244,14 @@ class RealRun:
             interrupted=interrupted,
         )
 
-    def _report(self, plan: Plan, summary: Summary, code: int) -> None:
+    def _report(self, plan: Plan, summary: Summary, code: int, *, head: str) -> None:
         talk = self._talk
         if talk.as_json:
-            talk.result_json(apply_json(plan, summary, run_id=self._run_id, exit_code=code, dry_run=False))
+            document = apply_json(plan, summary, run_id=self._run_id, exit_code=code, dry_run=False)
+            talk.result_json({**document, "audit_head": head})
             return
         talk.result(["", *summary_text(summary)])
         for halt in summary.halts:
             if halt.by == "max_bad":
                 talk.say(f"{halt.rule} is paused until: remedy release {halt.rule} --reason TEXT")
-        talk.say(f"evidence: remedy runs {self._run_id}; remedy audit verify")
+        talk.say(f"evidence: remedy runs {self._run_id}; remedy audit verify --head {head}")

@@ -19,6 +19,10 @@ _REMEDY_YAML = """\
 rules: rules
 inventory: inventory.yaml
 # state: /var/lib/remedy      # where `remedy apply` remembers what it did; readable by its user only
+# On how many hosts fixes may start in any 24 hours, over all runs.
+budgets: {per_rule: 200/24h, all: 500/24h}
+# protected: dc:db-primary    # touched only when named one by one, and last
+# freezes: [{from: 2026-12-23T00:00, to: 2027-01-02T06:00, zone: Europe/Berlin, reason: year end}]
 """
 
 _INVENTORY = """\
