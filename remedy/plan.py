@@ -6,7 +6,7 @@ it; every execution's id comes from that digest.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from remedy.holds import Attempt, Held, Pause
@@ -55,7 +55,8 @@ class History:
     `attempts` by incident, oldest first, since the last release; `last_bad` has,
     by rule, the hosts whose last attempt was bad; `breakers` the reason by rule;
     `busy` the reason by host of an execution that may still be running there;
-    `pauses` are those of people that have not ended.
+    `pauses` are those of people that have not ended. `used` has, by rule and under
+    '' for all rules, how many hosts of a budget are used; nothing where there is none.
     """
 
     attempts: Mapping[Incident, tuple[Attempt, ...]]
@@ -63,6 +64,7 @@ class History:
     breakers: Mapping[str, str]
     busy: Mapping[str, str]
     pauses: tuple[Pause, ...] = ()
+    used: Mapping[str, int] = field(default_factory=dict)
 
 
 NO_HISTORY = History(attempts={}, last_bad={}, breakers={}, busy={})
@@ -82,7 +84,8 @@ class RulePlan:
     One rule in the plan: what it saw, what it will run, and its resolved limits.
 
     `fuse` is the reason when too many hosts match; then nothing of it is sent.
-    The counts are distinct hosts.
+    The counts are distinct hosts. `budget_left` is how many more hosts the budgets
+    had room for when the plan was made (None: there is no budget).
     """
 
     rule: Rule
@@ -94,6 +97,7 @@ class RulePlan:
     spec: RolloutSpec
     waves: tuple[tuple[str, ...], ...]
     executions: tuple[Execution, ...]
+    budget_left: int | None = None
 
     @property
     def worst_case(self) -> int:

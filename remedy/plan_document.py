@@ -108,6 +108,7 @@ def _describe_rule(rule_plan: RulePlan) -> dict[str, Any]:
         "judged": rule_plan.judged,
         "matched": rule_plan.matched,
         "fuse": rule_plan.fuse,
+        "budget_left": rule_plan.budget_left,
         "limits": {
             "matched": rule_plan.matched_max,
             "max_bad": spec.max_bad,

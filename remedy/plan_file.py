@@ -180,6 +180,7 @@ def _rule_plan(recorded: Mapping[str, Any], standing: Standing) -> RulePlan:
         spec=spec,
         waves=planned_waves(spec),
         executions=tuple(_execution(rule, each, standing) for each in recorded["executions"]),
+        budget_left=recorded["budget_left"],
     )
 
 

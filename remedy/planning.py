@@ -266,7 +266,16 @@ def _rule_plan(
         spec=spec,
         waves=waves,
         executions=tuple(_execution(rule, hosts[finding.host], finding) for finding in ordered),
+        budget_left=_budget_left(rule, around),
     )
+
+
+def _budget_left(rule: Rule, around: _Around) -> int | None:
+    """Return how many more hosts the tighter of the budgets has room for; None when there is no budget."""
+    precautions, used = around.precautions, around.history.used
+    budgets = ((precautions.per_rule, rule.name), (precautions.all_rules, ""))
+    left = [max(0, budget.hosts - used.get(whose, 0)) for budget, whose in budgets if budget is not None]
+    return min(left, default=None)
 
 
 def _fuse(rule: Rule, *, matched: int, judged: int, accepted: int | None) -> str:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from remedy.cli.completion import complete_host, complete_rule
+from remedy.cli.completion import complete_group, complete_host, complete_rule
 from remedy.cli.options import (
     InventoryOption,
     LimitOption,
@@ -23,18 +23,37 @@ from remedy.cli.options import (
 __all__ = [
     "app",
     "apply",
+    "audit_show",
     "audit_verify",
     "demo",
     "init",
     "inventory",
+    "pause",
+    "reconcile",
     "release",
+    "resume",
     "runs",
     "scan",
     "start",
     "stop",
+    "unpause",
     "validate",
     "why",
 ]
+
+PausedRuleOption = Annotated[
+    list[str] | None,
+    typer.Option("--rule", "-r", metavar="RULE", autocompletion=complete_rule, help="This rule, on every host."),
+]
+PausedGroupOption = Annotated[
+    list[str] | None,
+    typer.Option("--group", metavar="GROUP", autocompletion=complete_group, help="Every host of this group."),
+]
+PausedHostOption = Annotated[
+    list[str] | None,
+    typer.Option("--host", metavar="HOST", autocompletion=complete_host, help="This host, by its name."),
+]
+PausedAllOption = Annotated[bool, typer.Option("--all", help="Everything.")]
 
 app = typer.Typer(
     name="remedy",
@@ -188,7 +207,39 @@ def apply(
         str | None,
         typer.Option("--readings", metavar="FILE", help="Judge these readings and contact nobody (with --dry-run)."),
     ] = None,
+    plan_out: Annotated[
+        str | None, typer.Option("--plan-out", metavar="FILE", help="Write the plan to FILE, for a review.")
+    ] = None,
+    plan: Annotated[
+        str | None,
+        typer.Option(
+            "--plan",
+            metavar="FILE",
+            help="Carry out the plan of FILE, unless anything it stands on has changed or it is older than 4h.",
+        ),
+    ] = None,
+    from_run: Annotated[
+        str | None,
+        typer.Option("--from-run", metavar="RUN", help="Only where executions of RUN ended as --outcome says."),
+    ] = None,
+    outcome: Annotated[
+        str | None,
+        typer.Option(
+            "--outcome", metavar="WORDS", help="Outcomes for --from-run, by commas (failed,unreachable,skipped)."
+        ),
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; needed where there is no terminal.")] = False,
+    override: Annotated[
+        str | None,
+        typer.Option(
+            "--override",
+            metavar="HOLD",
+            help="Lift cooling_down, outside_window, observe_only or paused for one -r RULE on one -l HOST.",
+        ),
+    ] = None,
+    reason: Annotated[
+        str | None, typer.Option("--reason", metavar="TEXT", help="Why a hold is lifted; it stands in the audit log.")
+    ] = None,
     accept_matched: Annotated[
         int | None,
         typer.Option(
@@ -211,8 +262,13 @@ def apply(
       remedy apply -r low-disk -l web-3
       remedy apply --yes -o json
       remedy apply --dry-run --readings readings.jsonl --detailed-exitcode
+      remedy apply --dry-run --plan-out plan.json
+      remedy apply --plan plan.json
+      remedy apply --from-run 20261122T084500Z-1a2b --outcome failed,unreachable
+      remedy apply -r low-disk -l web-3 --override cooling_down --reason "log rotation repaired"
     """
-    from remedy.cli.commands.apply import ApplyFlags, run_apply
+    from remedy.cli.asked import ApplyFlags
+    from remedy.cli.commands.apply import run_apply
 
     options = options_of(
         rules=rules,
@@ -231,6 +287,12 @@ def apply(
         accept_matched=accept_matched,
         max_unseen=max_unseen,
         detailed_exitcode=detailed_exitcode,
+        plan_out=plan_out,
+        plan=plan,
+        override=override,
+        reason=reason,
+        from_run=from_run,
+        outcome=outcome,
     )
     return run_apply(options, flags)
 
@@ -315,6 +377,113 @@ def release(
 
 
 @app.command()
+def pause(
+    reason: ReasonOption,
+    rule: PausedRuleOption = None,
+    group: PausedGroupOption = None,
+    host: PausedHostOption = None,
+    everything: PausedAllOption = False,
+    lasts: Annotated[
+        str | None, typer.Option("--for", metavar="DURATION", help="How long, such as 30m, 2h or 7d; else no end.")
+    ] = None,
+    until: Annotated[
+        str | None,
+        typer.Option(
+            "--until", metavar="TIME", help="Until when, with a zone, such as 2026-12-01T06:00Z; else no end."
+        ),
+    ] = None,
+    rules: RulesOption = None,
+    inventory: InventoryOption = None,
+    state: StateOption = None,
+) -> int:
+    """
+    Hold back a rule, a group, a host or everything.
+
+    Exactly one of --rule, --group, --host and --all. Runs under way obey it too; what is running runs to its end.
+
+    \b
+      remedy pause --host web-3 --reason "disk is being replaced" --for 2h
+      remedy pause --rule low-disk --reason "script is being repaired"
+      remedy pause --all --reason "storage migration" --until 2026-12-01T06:00Z
+    """
+    from remedy.cli.commands.pausing import PauseAsked, run_pause
+
+    asked = PauseAsked(rules=rule or (), groups=group or (), hosts=host or (), everything=everything)
+    options = options_of(rules=rules, inventory=inventory, state=state)
+    return run_pause(options, asked, reason, lasts=lasts, until=until)
+
+
+@app.command()
+def unpause(
+    rule: PausedRuleOption = None,
+    group: PausedGroupOption = None,
+    host: PausedHostOption = None,
+    everything: PausedAllOption = False,
+    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; it stands in the audit log.")] = "",
+    state: StateOption = None,
+) -> int:
+    """
+    End a pause; `remedy runs` lists them.
+
+    \b
+      remedy unpause --host web-3
+      remedy unpause --all --reason "storage migration is done"
+    """
+    from remedy.cli.commands.pausing import PauseAsked, run_unpause
+
+    asked = PauseAsked(rules=rule or (), groups=group or (), hosts=host or (), everything=everything)
+    return run_unpause(options_of(state=state), asked, reason)
+
+
+@app.command()
+def resume(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run that died; `remedy runs` lists them.")],
+    state: StateOption = None,
+    output: OutputOption = "text",
+) -> int:
+    """
+    Close a run that died; starts nothing.
+
+    Waits until what may still be running on a host is over, and records it as lost or unverified; what was never
+    started is skipped. Ctrl-C leaves open what may still be running; resume again.
+
+    The exit code is that of the closed run: at the least 4, for what it would have seen nobody saw.
+
+    \b
+      remedy resume 20261122T084500Z-1a2b
+    """
+    from remedy.cli.commands.resume import run_resume
+
+    return run_resume(options_of(state=state, output=output), run)
+
+
+@app.command()
+def reconcile(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run with lost or unverified executions.")],
+    rules: RulesOption = None,
+    inventory: InventoryOption = None,
+    state: StateOption = None,
+    ssh_config: SSHConfigOption = None,
+    output: OutputOption = "text",
+) -> int:
+    """
+    Ask the hosts what became of lost and unverified executions.
+
+    Reads the marker that a fix leaves on its host; changes nothing there. Outcomes stay as they are; where the end
+    is proved, the quarantine of a lost one is lifted.
+
+    Exit codes: 0 every end is proved, 3 one runs still or a host has another key, 4 an end is not known.
+
+    \b
+      remedy reconcile 20261122T084500Z-1a2b
+    """
+    from remedy.cli.commands.reconcile import run_reconcile
+
+    options = options_of(rules=rules, inventory=inventory, state=state, ssh_config=ssh_config, output=output)
+    return run_reconcile(options, run)
+
+
+@app.command()
 def stop(
     reason: Annotated[str, typer.Argument(metavar="REASON", help="Why; shown to everybody until `remedy start`.")],
     state: StateOption = None,
@@ -348,18 +517,66 @@ app.add_typer(_audit, name="audit")
 
 
 @_audit.command("verify")
-def audit_verify(state: StateOption = None, output: OutputOption = "text") -> int:
+def audit_verify(
+    state: StateOption = None,
+    output: OutputOption = "text",
+    head: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--head", metavar="HASH", help="Prove that this head, noted elsewhere, is still there (may be repeated)."
+        ),
+    ] = None,
+) -> int:
     """
     Check every audit file: chain, form, and the heads that were recorded.
 
-    What was cut after the last recorded head cannot be detected.
+    What was cut after the last recorded head cannot be detected, unless a later head was noted elsewhere:
+    name it with --head.
 
     \b
       remedy audit verify
+      remedy audit verify --head "$(cat head-of-last-night)"
     """
     from remedy.cli.commands.audit import run_audit_verify
 
-    return run_audit_verify(options_of(state=state, output=output))
+    return run_audit_verify(options_of(state=state, output=output), head or [])
+
+
+@_audit.command("show")
+def audit_show(
+    host: Annotated[
+        list[str] | None, typer.Option("--host", metavar="HOST", help="Only records of this host (may be repeated).")
+    ] = None,
+    rule: RuleOption = None,
+    since: Annotated[
+        str | None,
+        typer.Option("--since", metavar="TIME", help="An ISO time (UTC without a zone), or how long ago: 2h, 7d."),
+    ] = None,
+    actor: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--actor", metavar="NAME", help="Only runs of this user, or claimed name, or a part (may be repeated)."
+        ),
+    ] = None,
+    run: Annotated[
+        list[str] | None, typer.Option("--run", metavar="RUN", help="Only records of this run (may be repeated).")
+    ] = None,
+    state: StateOption = None,
+    output: OutputOption = "text",
+) -> int:
+    """
+    Show records of the audit log, in the order of their times.
+
+    Checks nothing, but shows damaged lines as such, whatever was asked for.
+
+    \b
+      remedy audit show --host web-3 --since 7d
+      remedy audit show --rule low-disk --actor alice -o json
+    """
+    from remedy.cli.commands.audit import AuditAsked, run_audit_show
+
+    asked = AuditAsked(hosts=host or (), rules=rule or (), actors=actor or (), runs=run or (), since=since)
+    return run_audit_show(options_of(state=state, output=output), asked)
 
 
 @app.command()

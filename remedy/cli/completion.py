@@ -3,22 +3,28 @@
 import os
 from pathlib import Path
 
-__all__ = ["complete_host", "complete_rule"]
+__all__ = ["complete_group", "complete_host", "complete_rule"]
 
 
 def complete_rule(incomplete: str) -> list[str]:
     """Return the rules whose name begins like this."""
-    rules, _ = _names()
+    rules, _, _ = _names()
     return [name for name in rules if name.startswith(incomplete)]
 
 
 def complete_host(incomplete: str) -> list[str]:
     """Return the hosts whose name begins like this."""
-    _, hosts = _names()
+    _, hosts, _ = _names()
     return [name for name in hosts if name.startswith(incomplete)]
 
 
-def _names() -> tuple[list[str], list[str]]:
+def complete_group(incomplete: str) -> list[str]:
+    """Return the groups whose name begins like this."""
+    _, _, groups = _names()
+    return [name for name in groups if name.startswith(incomplete)]
+
+
+def _names() -> tuple[list[str], list[str], list[str]]:
     from remedy.errors import RemedyError
     from remedy.load.config import load_config
     from remedy.load.inventory import load_inventory
@@ -30,7 +36,8 @@ def _names() -> tuple[list[str], list[str]]:
         types = {name: rule.params for name, rule in repository.rules.items()}
         types.update({name: signal.params for name, signal in repository.signals.items()})
         source = config.inventory if config.inventory not in (None, "-") else "localhost,"
-        return sorted(repository.rules), sorted(load_inventory(source or "localhost,", types=types).hosts)
+        inventory = load_inventory(source or "localhost,", types=types)
+        return sorted(repository.rules), sorted(inventory.hosts), sorted(inventory.groups)
     except (RemedyError, OSError):
         # A message in the middle of a half-typed line would only be in the way.
-        return [], []
+        return [], [], []

@@ -22,7 +22,7 @@ from remedy.readings import ReadingsFile, parse_readings, time_text
 from remedy.render.plan import plan_text
 from remedy.render.scan import scan_text, unknown_text
 from remedy.run.collect import Collection, Runners
-from remedy.run.recovery import busy_hosts, history_of, left_open
+from remedy.run.recovery import budgets_used, busy_hosts, history_of, left_open
 from remedy.state.ledger import Ledger
 from remedy.state.locks import Locks
 from remedy.summary import (
@@ -144,7 +144,14 @@ def history_now(loaded: Loaded, ledger: Ledger, seen: Seen) -> History:
     locks = Locks(loaded.state.locks, run_id="", what="", pid=0, controller=node(), clock=utc_now)
     opened = left_open(ledger.open_intents(), is_alive=locks.run_is_held, now=seen.collection.collected_at)
     rules = [scope.rule.name for scope in loaded.selection.scopes]
-    return history_of(ledger, seen.findings, rules=rules, busy=busy_hosts(opened.running), over=opened.over)
+    used = budgets_used(
+        ledger,
+        rules=rules,
+        per_rule=loaded.precautions.per_rule,
+        all_rules=loaded.precautions.all_rules,
+        now=seen.collection.collected_at,
+    )
+    return history_of(ledger, seen.findings, rules=rules, busy=busy_hosts(opened.running), over=opened.over, used=used)
 
 
 def plan_now(loaded: Loaded, collection: Collection, judgements: tuple[Judgement, ...]) -> Plan:

@@ -69,6 +69,10 @@ def _rule_lines(rule_plan: RulePlan) -> list[RenderableType]:
     if rule_plan.fuse:
         lines.append(line(styled("  blocked by the fuse:", "halted"), rule_plan.fuse))
     lines.append(line(f"  {_limits_text(rule_plan)}"))
+    left = rule_plan.budget_left
+    if left is not None and left < len(rule_plan.spec.order):
+        hosts = counted(len(rule_plan.spec.order), "host")
+        lines.append(line(styled("  budget:", "halted"), f"room for {counted(left, 'more host')}, of {hosts} planned"))
     if rule.change_windows:
         lines.append(line(f"  only within {', '.join(str(window) for window in rule.change_windows)}"))
     waves = rule_plan.wave_numbers()

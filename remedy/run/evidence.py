@@ -19,11 +19,12 @@ from typing import Any, Generic, TypeVar
 from remedy.canonical import canonical_json
 from remedy.errors import StateError
 from remedy.gate import LedgerFacts, Refusal, Request
-from remedy.model import Execution, Key, Outcome, ParamValue
+from remedy.model import Execution, Outcome
 from remedy.plan import Plan
 from remedy.plan_document import plan_document
 from remedy.port import FixResult, Permit
 from remedy.run.grouping import GroupCommit
+from remedy.run.records import Wish, execution_facts, incident_facts, intent_facts
 from remedy.state.audit import AuditLog
 from remedy.state.audit_format import AuditType
 from remedy.state.kept import Kept
@@ -34,8 +35,6 @@ from remedy.text import untrusted
 
 __all__ = ["Evidence", "Wish", "execution_facts"]
 
-_VALUES_CHARACTERS_MAX = 3_000
-"""Of all texts in a record's key, row and parameters together: 11 bytes each at worst, and LINE_BYTES_MAX holds."""
 _COMMAND_CHARACTERS_MAX = 4_000
 _REASON_CHARACTERS_MAX = 500
 _SCRIPTS_SHOWN_MAX = 400
@@ -43,17 +42,6 @@ _SCRIPTS_SHOWN_MAX = 400
 
 _Row = TypeVar("_Row", ResultRow, OutcomeRow)
 _Contradictions = Sequence[StateError | None]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
-    """A wish to start an execution: what the gate must know, what is recorded of it, and who decides."""
-
-    execution: Execution
-    request: Request
-    boot_id: str | None
-    wave: int
-    decide: Callable[[Request, LedgerFacts], Permit | Refusal]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,56 +63,6 @@ class _Told(Generic[_Row]):
         execution = self.execution
         name = f"execution {execution.id} ({execution.rule} on {execution.host})"
         return untrusted(f"{name}: {self.said}") + (f": {self.reason}" if self.reason else "")
-
-
-def execution_facts(execution: Execution) -> dict[str, Any]:
-    """Return what every audit record about an execution says of it."""
-    return _incident_facts(execution.id, execution.rule, execution.host, key=execution.key)
-
-
-def _incident_facts(execution_id: str, rule: str, host: str, *, key: Key) -> dict[str, Any]:
-    return {"execution": execution_id, "rule": rule, "host": host, **_shown(key=dict(key))}
-
-
-def _shown(**parts: Mapping[str, ParamValue | None]) -> dict[str, dict[str, Any]]:
-    """
-    Return values as a record has them, long texts cut.
-
-    One host's row must never be too long to be recorded: that would end the run
-    for all of them.
-    """
-    texts = [text for part in parts.values() for value in part.values() for text in _texts(value)]
-    if sum(map(len, texts)) <= _VALUES_CHARACTERS_MAX:
-        return {word: dict(part) for word, part in parts.items()}
-    each_max = _VALUES_CHARACTERS_MAX // len(texts)
-
-    def shown(value: ParamValue | None) -> Any:
-        if isinstance(value, tuple):
-            return [untrusted(item, characters_max=each_max) for item in value]
-        return untrusted(value, characters_max=each_max) if isinstance(value, str) else value
-
-    return {word: {name: shown(value) for name, value in part.items()} for word, part in parts.items()}
-
-
-def _texts(value: ParamValue | None) -> tuple[str, ...]:
-    if isinstance(value, tuple):
-        return value
-    return (value,) if isinstance(value, str) else ()
-
-
-def _intent_facts(wish: Wish) -> dict[str, Any]:
-    execution = wish.execution
-    return {
-        "execution": execution.id,
-        "rule": execution.rule,
-        "host": execution.host,
-        **_shown(key=dict(execution.key), row=execution.row, params=execution.params),
-        "script": execution.script,
-        "script_sha256": execution.script_sha256,
-        "deadline_s": execution.timeout_s,
-        "boot_id": wish.boot_id,
-        "wave": wish.wave,
-    }
 
 
 def _raise_first(contradictions: _Contradictions) -> None:
@@ -200,6 +138,10 @@ class Evidence:
             for script in rule_plan.rule.fix.values()
             if script.sha256 in used
         }
+        rules = [rule_plan.rule for rule_plan in plan.rules if rule_plan.executions]
+        for rule in rules:
+            # Kept under the very digest that the plan names: it is taken over these bytes.
+            self._sources.keep(rule.resolved.encode())
         kept = sorted(self._sources.keep(body) for body in bodies.values())
         document = canonical_json(plan_document(plan)).encode()
         return {
@@ -242,7 +184,7 @@ class Evidence:
             return deciding[id(request)](request, facts)
 
         def sync_intents(granted: Sequence[Intent]) -> None:
-            records = [(AuditType.EXECUTION_INTENT, _intent_facts(wish_of[id(intent)])) for intent in granted]
+            records = [(AuditType.EXECUTION_INTENT, intent_facts(wish_of[id(intent)])) for intent in granted]
             self._audit.append_all(records, sync=True)
 
         return self._ledger.admit(pairs, decide=decide, sync_intents=sync_intents)
@@ -394,7 +336,7 @@ class Evidence:
         intent = opened.intent
         reason = f"run {intent.run_id} died; named by run {self._run_id}"
         facts = {
-            **_incident_facts(intent.execution_id, intent.rule, intent.host, key=intent.key),
+            **incident_facts(intent.execution_id, intent.rule, intent.host, key=intent.key),
             "of_run": intent.run_id,
             "outcome": opened.closes_as.value,
         }

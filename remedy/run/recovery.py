@@ -10,13 +10,23 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from remedy.holds import Attempt
+from remedy.limits import Budget
 from remedy.model import Finding, Outcome, OutcomeClass
 from remedy.plan import GRACE_S, History, Incident
 from remedy.readings import time_text
 from remedy.state.ledger import Ledger
 from remedy.state.ledger_rows import OpenIntent
 
-__all__ = ["LeftOpen", "busy_hosts", "closed_text", "history_of", "left_open", "over_at", "over_for_certain"]
+__all__ = [
+    "LeftOpen",
+    "budgets_used",
+    "busy_hosts",
+    "closed_text",
+    "history_of",
+    "left_open",
+    "over_at",
+    "over_for_certain",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +94,7 @@ def history_of(
     rules: Iterable[str],
     busy: Mapping[str, str],
     over: Iterable[OpenIntent] = (),
+    used: Mapping[str, int] | None = None,
 ) -> History:
     """
     Return what the ledger knows of these findings and rules, for the plan.
@@ -101,7 +112,27 @@ def history_of(
         for incident, made in ledger.attempts_of(incidents).items()
     }
     last_bad = {rule: _bad_hosts(ledger.last_outcomes(rule)) for rule in rules}
-    return History(attempts=attempts, last_bad=last_bad, breakers=ledger.breakers(), busy=busy, pauses=ledger.pauses())
+    return History(
+        attempts=attempts,
+        last_bad=last_bad,
+        breakers=ledger.breakers(),
+        busy=busy,
+        pauses=ledger.pauses(),
+        used=used or {},
+    )
+
+
+def budgets_used(
+    ledger: Ledger, *, rules: Iterable[str], per_rule: Budget | None, all_rules: Budget | None, now: datetime
+) -> Mapping[str, int]:
+    """Return by rule, and under '' for all of them, how many hosts the budgets count now; nothing without a budget."""
+    used: dict[str, int] = {}
+    if per_rule is not None:
+        since = now - timedelta(seconds=per_rule.window_s)
+        used.update({rule: ledger.hosts_started(since, rule) for rule in rules})
+    if all_rules is not None:
+        used[""] = ledger.hosts_started(now - timedelta(seconds=all_rules.window_s))
+    return used
 
 
 def _bad_hosts(outcomes: Mapping[str, Outcome]) -> frozenset[str]:

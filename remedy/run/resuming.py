@@ -7,31 +7,37 @@ What is then open is waited out, and closed as `lost` or `unverified`; what was
 never started is `skipped: interrupted`. Every step may be cut off and done again.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from remedy.errors import StateError
 from remedy.limits import Limit
 from remedy.model import Execution, Key, Outcome, Skip
 from remedy.outcomes import Ended
 from remedy.port import FixEnding
 from remedy.run.evidence import Evidence, execution_facts
+from remedy.run.recorded_ends import RecordedEnds, ends_of_dead_run
 from remedy.run.recovery import LeftOpen, left_open, over_at
-from remedy.state.audit_format import AuditType, Lines, parse_object
-from remedy.state.audit_recover import Recovered, recover
+from remedy.state.audit import AuditLog
+from remedy.state.audit_format import AuditType
+from remedy.state.disk import Disk
 from remedy.state.ledger import Ledger
 from remedy.state.ledger_rows import ExecutionRow, OpenIntent, OutcomeRow, RunRecord
-from remedy.state.values import utc_time
 from remedy.summary import Coverage, ExecutionEnd, ExitCode, Summary, exit_code
 from remedy.text import untrusted
 
-__all__ = ["RecordedEnds", "Resumed", "Resuming", "code_of_dead_run", "ends_of_dead_run"]
+__all__ = [
+    "ResumeWatcher",
+    "Resumed",
+    "Resuming",
+    "code_of_dead_run",
+    "row_facts",
+]
 
 _LOOK_AGAIN_S = 1.0
 _ROWS_AT_ONCE = 500
+_COMMAND_CHARACTERS_MAX = 1_000
 _NEVER_STARTED = "the run died before it was started"
 _UNSEEN_ENDINGS = frozenset({FixEnding.LOST, FixEnding.ALREADY_STARTED})
 """Results that do not say how a fix ended: without an outcome it is `lost` all the same."""
@@ -50,140 +56,145 @@ _MOST_URGENT = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RecordedEnds:
-    """
-    What a dead run's audit file says of how its executions, and the run, ended.
-
-    `outcomes` and `results` are the data of its records with their times, by
-    execution. `exit_code` is None when it does not say that the run ended. `odd` is
-    why the file cannot be trusted, and nothing was taken from it.
-    """
-
-    outcomes: Mapping[str, tuple[datetime, Mapping[str, Any]]] = field(default_factory=dict)
-    results: Mapping[str, tuple[datetime, Mapping[str, Any]]] = field(default_factory=dict)
-    exit_code: int | None = None
-    recovered: Recovered | None = None
-    odd: str = ""
-
-
-def ends_of_dead_run(directory: Path, run_id: str) -> RecordedEnds:
-    """
-    Close the audit file of a dead run (its torn tail, its head), and return what it says.
-
-    A file that is missing, or was changed, is not trusted in anything.
-
-    Raises:
-        LockHeld: a living process writes it; nothing was touched.
-    """
-    outcomes: dict[str, tuple[datetime, Mapping[str, Any]]] = {}
-    results: dict[str, tuple[datetime, Mapping[str, Any]]] = {}
-    code: int | None = None
-    try:
-        # Checks the chain; only then its records are believed.
-        recovered = recover(directory, run_id)
-        with (directory / f"{run_id}.jsonl").open("rb") as file:
-            for line in Lines(file):
-                record = parse_object(line)
-                at, data = utc_time(record["ts"]), record["data"]
-                match record["type"]:
-                    case AuditType.EXECUTION_OUTCOME:
-                        outcomes[str(data["execution"])] = at, {**data, "outcome": Outcome(data["outcome"])}
-                    case AuditType.EXECUTION_RESULT:
-                        results[str(data["execution"])] = at, {**data, "ending": FixEnding(data["ending"])}
-                    case AuditType.RUN_ENDED:
-                        code = int(data["exit_code"])
-    except StateError as exc:
-        return RecordedEnds(odd=untrusted(str(exc)))
-    except (OSError, ValueError, KeyError, TypeError) as exc:
-        return RecordedEnds(odd=untrusted(f"the audit file of {run_id} cannot be understood: {exc}"))
-    return RecordedEnds(outcomes=outcomes, results=results, exit_code=code, recovered=recovered)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Resumed:
     """
     What resuming came to: how many outcomes each step recorded, and what is still open.
 
-    `exit_code` is that of the closed run; None while something of it is open.
+    `exit_code` is that of the closed run; INTERRUPTED while something of it is open.
     """
 
+    recorded: RecordedEnds
     taken_over: int
     skipped: int
     closed: tuple[OpenIntent, ...]
     still_open: tuple[OpenIntent, ...]
-    exit_code: ExitCode | None
+    exit_code: ExitCode
+
+
+class ResumeWatcher(Protocol):
+    """Who watches, and lets time pass."""
+
+    def read(self, recorded: RecordedEnds) -> None:
+        """Hear what the dead run's audit file says, once it is closed."""
+
+    def opened(self, opened: OpenIntent) -> None:
+        """Hear of an execution that may have been under way when the run died."""
+
+    def closed(self, closed: OpenIntent) -> None:
+        """Hear of one of them when its outcome is recorded."""
+
+    def wait(self, running: Sequence[OpenIntent], seconds: float) -> None:
+        """Let so many seconds pass, for these may still be running."""
+
+    def asked(self) -> bool:
+        """Say whether somebody does not want to wait any longer."""
 
 
 class Resuming:
     """
-    Closes one dead run, whose lock the caller holds.
+    Closes one dead run, whose lock the caller holds, with an audit file of its own.
 
-    `tell` hears of each execution as it is closed, and `wait` of those that may still
-    run, with how long to wait before it is asked again; `asked` says that somebody
-    does not want to wait any longer.
+    `audit` is that file, `evidence` is over it, and `disk` is for the dead run's file.
     """
 
     def __init__(
         self,
         run_id: str,
-        recorded: RecordedEnds,
         *,
         ledger: Ledger,
+        audit: AuditLog,
         evidence: Evidence,
-        named_by: str,
         clock: Callable[[], datetime],
+        watcher: ResumeWatcher,
+        disk: Disk | None = None,
     ) -> None:
         self._run_id = run_id
-        self._recorded = recorded
         self._ledger = ledger
+        self._audit = audit
         self._evidence = evidence
-        self._named_by = named_by
         self._clock = clock
+        self._watcher = watcher
+        self._disk = disk
+        self._named_by = audit.path.stem
+        self._recorded = RecordedEnds()
 
-    def carry_out(
-        self,
-        *,
-        tell: Callable[[OpenIntent], None],
-        wait: Callable[[Sequence[OpenIntent], float], None],
-        asked: Callable[[], bool],
-    ) -> Resumed:
+    def carry_out(self) -> Resumed:
         """
-        Give every execution of the run its one outcome, waiting for those that may still be running.
-
-        The run itself is not ended here: `end` does that, when nothing is open.
+        Give every execution of the run its one outcome, and the run its end; wait for what may still be running.
 
         Raises:
+            LockHeld: a living process writes the dead run's audit file; nothing was closed.
             StateError: something could not be recorded; resume again.
         """
+        self._say_resumed()
+        self._recorded = self._recover()
+        self._watcher.read(self._recorded)
         taken_over = self._take_over()
         skipped = self._skip_unstarted()
+        closed, running = self._close_open()
+        code = ExitCode.INTERRUPTED if running else self._code()
+        self._evidence.end(int(code), counts=_counts(skipped, closed))
+        if not running and self._ledger.run(self._run_id) is not None:
+            self._ledger.close_run(self._run_id, self._clock(), int(code))
+        return Resumed(
+            recorded=self._recorded,
+            taken_over=taken_over,
+            skipped=skipped,
+            closed=closed,
+            still_open=running,
+            exit_code=code,
+        )
+
+    def _say_resumed(self) -> None:
+        """Name the dead run, before anything of it is touched: how long its file was then, what was open."""
+        path = self._audit.path.parent / f"{self._run_id}.jsonl"
+        facts: dict[str, Any] = {
+            "of_run": self._run_id,
+            "file_bytes": path.stat().st_size if path.exists() else None,
+        }
+        record = self._ledger.run(self._run_id)
+        if record is not None:
+            rows = [each for each in record.executions if each.outcome is None]
+            facts |= {
+                "of_actor": record.summary.run.actor,
+                "of_command": untrusted(record.summary.run.command, characters_max=_COMMAND_CHARACTERS_MAX),
+                "open": sum(row.started_at is not None for row in rows),
+                "unstarted": sum(row.started_at is None for row in rows),
+            }
+        self._audit.append(AuditType.RUN_RESUMED, facts, sync=True)
+
+    def _recover(self) -> RecordedEnds:
+        recorded = ends_of_dead_run(self._audit.path.parent, self._run_id, disk=self._disk)
+        if recorded.recovered is not None:
+            self._audit.append(AuditType.LOG_RECOVERED, recorded.recovered.facts(), sync=True)
+        return recorded
+
+    def _close_open(self) -> tuple[tuple[OpenIntent, ...], tuple[OpenIntent, ...]]:
+        """Close each open intent when it is over for certain; return those, and the ones that were left open."""
+        opened = self._left_open()
+        for each in (*opened.over, *opened.running):
+            self._watcher.opened(each)
         closed: list[OpenIntent] = []
         while True:
-            opened = self._left_open()
             for each in opened.over:
                 self._evidence.close_dead(each)
                 closed.append(each)
-                tell(each)
-            if not opened.running or asked():
-                break
+                self._watcher.closed(each)
+            if not opened.running or self._watcher.asked():
+                return tuple(closed), opened.running
             now = self._clock()
             left_s = min((over_at(each) - now).total_seconds() for each in opened.running)
-            wait(opened.running, max(0.0, min(left_s, _LOOK_AGAIN_S)))
+            self._watcher.wait(opened.running, max(0.0, min(left_s, _LOOK_AGAIN_S)))
+            opened = self._left_open()
+
+    def _code(self) -> ExitCode:
         record = self._ledger.run(self._run_id)
-        code = code_of_dead_run(record, self._recorded) if record is not None and not opened.running else None
-        return Resumed(
-            taken_over=taken_over, skipped=skipped, closed=tuple(closed), still_open=opened.running, exit_code=code
-        )
-
-    def end(self, code: ExitCode) -> None:
-        """
-        Record how the run ended, if the ledger does not know it yet.
-
-        Raises:
-            StateError: it could not be recorded; resume again.
-        """
-        if self._ledger.run(self._run_id) is not None:
-            self._ledger.close_run(self._run_id, self._clock(), int(code))
+        if record is None:
+            return ExitCode.INCOMPLETE
+        if record.summary.exit_code is not None:
+            # It had ended; only its audit file was not closed.
+            return ExitCode(record.summary.exit_code)
+        return code_of_dead_run(record, self._recorded)
 
     def _open_rows(self) -> list[ExecutionRow]:
         record = self._ledger.run(self._run_id)
@@ -221,7 +232,7 @@ class Resuming:
         said = f"{Skip.INTERRUPTED.value}: {reason}"
         for row in unstarted:
             facts = {
-                **execution_facts(_execution(row)),
+                **row_facts(row),
                 "of_run": self._run_id,
                 "outcome": Outcome.SKIPPED.value,
                 "skip": Skip.INTERRUPTED.value,
@@ -255,6 +266,14 @@ class Resuming:
                 if contradiction is not None and row.execution_id in still_open:
                     raise contradiction
         return len(rows)
+
+
+def _counts(skipped: int, closed: Sequence[OpenIntent]) -> dict[Outcome, int]:
+    """Return how many outcomes of each kind were given here."""
+    counts = {Outcome.SKIPPED: skipped} if skipped else {}
+    for each in closed:
+        counts[each.closes_as] = counts.get(each.closes_as, 0) + 1
+    return counts
 
 
 def code_of_dead_run(record: RunRecord, recorded: RecordedEnds) -> ExitCode:
@@ -293,6 +312,11 @@ def _skip_of(row: ExecutionRow) -> Skip:
     word = row.reason.partition(":")[0]
     # A word that is none is not taken for a harmless one.
     return Skip(word) if word in set(Skip) else Skip.HALTED
+
+
+def row_facts(row: ExecutionRow) -> dict[str, Any]:
+    """Return what every audit record about an execution says of it, by its row in the ledger."""
+    return execution_facts(_execution(row))
 
 
 def _execution(row: ExecutionRow) -> Execution:

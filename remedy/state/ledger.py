@@ -7,43 +7,26 @@ attempts is the order in which they were admitted, whatever the clocks said.
 """
 
 import sqlite3
-import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from pathlib import Path
-from typing import Self, TypeVar
+from typing import TypeVar
 
 from remedy.errors import StateError
 from remedy.gate import LedgerFacts, Refusal, Request
-from remedy.holds import Attempt, Pause, PauseOf
-from remedy.model import Execution, Key, Outcome
+from remedy.holds import Pause, PauseOf
+from remedy.model import Execution, Outcome
 from remedy.port import FixEnding, Permit
+from remedy.state.ledger_reading import LedgerReading
 from remedy.state.ledger_rows import (
-    Incident,
     Intent,
-    OpenIntent,
     OutcomeRow,
     ResultRow,
-    RunRecord,
     RunRow,
-    RunSummary,
-    attempt_of_row,
-    execution_of_row,
-    last_outcome_of_row,
-    open_intent_of_row,
-    summary_of_row,
 )
-from remedy.state.ledger_schema import copy_ledger, lacks_room, open_ledger, sqlite_errors, transaction
+from remedy.state.ledger_schema import lacks_room, sqlite_errors, transaction
 from remedy.state.ledger_sql import (
-    ATTEMPTS_OF,
-    BREAKERS,
-    EXECUTIONS,
-    LAST_OUTCOMES,
-    OPEN_INTENTS,
-    RUNS,
     FactsRead,
-    breaker_text,
     end_pause,
     end_run,
     insert_breaker,
@@ -52,8 +35,6 @@ from remedy.state.ledger_sql import (
     insert_reconciliation,
     insert_release,
     insert_run,
-    read_attempts,
-    read_pauses,
     set_outcome,
     set_result,
 )
@@ -61,17 +42,11 @@ from remedy.state.values import key_json, utc_text
 
 __all__ = ["Ledger"]
 
-_INCIDENTS_PER_QUERY = 1_000
-
 _Row = TypeVar("_Row")
 _T = TypeVar("_T")
 
 
-def _no_reserve() -> bool:
-    return False
-
-
-class Ledger:
+class Ledger(LedgerReading):
     """
     One connection to the ledger, for all threads of a process; other processes have theirs.
 
@@ -79,51 +54,6 @@ class Ledger:
     there is no room on the disk, what records or holds back is tried once more after
     `free_reserve` gave up the room that was set aside; nothing is admitted from then on.
     """
-
-    def __init__(
-        self, connection: sqlite3.Connection, path: Path, *, free_reserve: Callable[[], bool] = _no_reserve
-    ) -> None:
-        self._connection = connection
-        self._path = path
-        self._free_reserve = free_reserve
-        self._full = False
-        # Re-entrant: what admit calls inside its transaction may read.
-        self._lock = threading.RLock()
-
-    @classmethod
-    def open(cls, path: Path, *, free_reserve: Callable[[], bool] = _no_reserve) -> Self:
-        """
-        Open the ledger, creating or migrating it.
-
-        `free_reserve` says whether there was a reserve to give up; it may raise OSError.
-
-        Raises:
-            StateError: it cannot be used, is damaged, or is no ledger; never taken for an empty one.
-        """
-        return cls(open_ledger(path), path, free_reserve=free_reserve)
-
-    @classmethod
-    def open_copy(cls, path: Path, directory: Path) -> Self:
-        """
-        Open a copy of the ledger that is made in `directory`; for dry runs, which write nothing.
-
-        The caller removes the directory after `close`.
-
-        Raises:
-            StateError: there is no ledger, or it cannot be read, or is damaged; the
-                message names the ledger, not the copy.
-        """
-        return cls(open_ledger(copy_ledger(path, directory), named=path), path)
-
-    def close(self) -> None:
-        """End the connection; may be called twice."""
-        with self._lock:
-            self._connection.close()
-
-    @contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
-        with self._lock, sqlite_errors(self._path):
-            yield self._connection
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
@@ -178,62 +108,6 @@ class Ledger:
             StateError: there is no such run.
         """
         return self._recording(lambda connection: end_run(connection, run_id, (utc_text(at), exit_code)))
-
-    def runs(self, limit: int) -> tuple[RunSummary, ...]:
-        """Return the newest runs, the newest first."""
-        with self._reading() as connection:
-            rows = connection.execute(f"{RUNS} ORDER BY seq DESC LIMIT ?", (limit,)).fetchall()
-            return tuple(summary_of_row(row) for row in rows)
-
-    def run_ids(self) -> frozenset[str]:
-        """Return the ids of all runs, however old; each has an audit file, with a record in it."""
-        with self._reading() as connection:
-            return frozenset(str(row[0]) for row in connection.execute("SELECT id FROM runs"))
-
-    def run(self, run_id: str) -> RunRecord | None:
-        """Return a run with every execution of its plan; None when there is no such run."""
-        with self._reading() as connection:
-            row = connection.execute(f"{RUNS} WHERE id = ?", (run_id,)).fetchone()
-            executions = connection.execute(EXECUTIONS, (run_id,)).fetchall()
-            if row is None:
-                return None
-            found = tuple(execution_of_row(each) for each in executions)
-            return RunRecord(summary=summary_of_row(row), executions=found)
-
-    # Attempts
-
-    def attempts(self, rule: str, host: str, key: Key) -> tuple[Attempt, ...]:
-        """Return the attempts of an incident since its last release, oldest first."""
-        with self._reading() as connection:
-            return read_attempts(connection, rule, host, key_json(key))
-
-    def attempts_of(self, incidents: Iterable[Incident]) -> Mapping[Incident, tuple[Attempt, ...]]:
-        """Return the attempts of many incidents, as `attempts` does; those without any are left out."""
-        wanted = list(dict.fromkeys(incidents))
-        found: dict[Incident, list[Attempt]] = {}
-        with self._reading() as connection:
-            for start in range(0, len(wanted), _INCIDENTS_PER_QUERY):
-                part = wanted[start : start + _INCIDENTS_PER_QUERY]
-                query = ATTEMPTS_OF.format(", ".join(["(?, ?, ?, ?)"] * len(part)))
-                values = [
-                    value
-                    for number, (rule, host, key) in enumerate(part)
-                    for value in (number, rule, host, key_json(key))
-                ]
-                for number, *row in connection.execute(query, values):
-                    found.setdefault(part[number], []).append(attempt_of_row(row))
-        return {incident: tuple(attempts) for incident, attempts in found.items()}
-
-    def last_outcomes(self, rule: str) -> Mapping[str, Outcome]:
-        """
-        Return how the last attempt of a rule on each host ended, for the choice of canaries.
-
-        One that has no outcome yet counts as `lost`, or as `unverified` when its
-        result is known.
-        """
-        with self._reading() as connection:
-            rows = connection.execute(LAST_OUTCOMES, (rule,)).fetchall()
-            return dict(last_outcome_of_row(row) for row in rows)
 
     # Admission
 
@@ -325,12 +199,6 @@ class Ledger:
         """
         return self._recording(lambda connection: _each(batch, lambda row: _set_one_outcome(connection, row)))
 
-    def open_intents(self) -> tuple[OpenIntent, ...]:
-        """Return the intents without an outcome, of living and of dead runs, oldest first."""
-        with self._reading() as connection:
-            rows = connection.execute(OPEN_INTENTS).fetchall()
-            return tuple(open_intent_of_row(row) for row in rows)
-
     def close_open(self, execution_id: str, outcome: Outcome, at: datetime, reason: str) -> bool:
         """
         Give an intent of a dead run its outcome; False when it has one by now.
@@ -414,17 +282,6 @@ class Ledger:
     def unpause(self, of: PauseOf, name: str, *, at: datetime, actor: str, reason: str) -> bool:
         """End a person's pause; False when there is none."""
         return self._recording(lambda connection: end_pause(connection, of, name, (utc_text(at), actor, reason)))
-
-    def pauses(self) -> tuple[Pause, ...]:
-        """Return people's pauses that were not ended, oldest first; `Pause.is_over` says whose time has run out."""
-        with self._reading() as connection:
-            return read_pauses(connection)
-
-    def breakers(self) -> Mapping[str, str]:
-        """Return the open breakers: by rule, why it is open and what closes it."""
-        with self._reading() as connection:
-            rows = connection.execute(f"{BREAKERS} ORDER BY rule").fetchall()
-        return {row[0]: breaker_text(row) for row in rows}
 
 
 def _check_pair(request: Request, intent: Intent) -> None:

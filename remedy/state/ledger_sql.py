@@ -36,6 +36,7 @@ __all__ = [
     "breaker_text",
     "end_pause",
     "end_run",
+    "hosts_started_query",
     "insert_breaker",
     "insert_intent",
     "insert_pause",
@@ -122,6 +123,12 @@ _INSERT_INTENT = """
 # The plus keeps SQLite from the index by incidents, which would read a rule's whole history.
 _USED = "SELECT count(DISTINCT host), coalesce(max(host = ?), 0) FROM intents WHERE at > ?"
 _USED_BY_RULE = f"{_USED} AND +rule = ?"
+
+
+def hosts_started_query(since: str, rule: str | None) -> tuple[str, tuple[str, ...]]:
+    """Return the statement, and its values, that count the hosts of the intents after a time (of a rule)."""
+    counted = "SELECT count(DISTINCT host) FROM intents WHERE at > ?"
+    return (counted, (since,)) if rule is None else (f"{counted} AND +rule = ?", (since, rule))
 
 
 def _usage(connection: sqlite3.Connection, request: Request, budget: Budget | None, *, of_rule: bool) -> Usage:

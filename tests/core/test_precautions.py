@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from remedy.holds import Attempt, Override, Pause, PauseOf
+from remedy.limits import Budget
 from remedy.model import Hold, Host, Key, Mode, Outcome
 from remedy.plan import GRACE_S, NO_HISTORY, Plan, incident_text
 from remedy.plan_document import plan_document
@@ -122,3 +123,16 @@ def test_gate_is_asked_for_the_deadline_and_its_grace() -> None:
     request = gate_request(of, Host(name="web-1"), ROOT, script=script(), precautions=NO_PRECAUTIONS, now=NOW)
 
     assert request.needed_s == script().timeout_s + GRACE_S
+
+
+def test_plan_says_how_much_room_the_budgets_have() -> None:
+    """The tighter of the two budgets counts, what is used is taken off, and no budget is no number, never zero."""
+    precautions = replace(
+        NO_PRECAUTIONS, per_rule=Budget(hosts=9, window_s=86_400), all_rules=Budget(hosts=10, window_s=86_400)
+    )
+    history = replace(NO_HISTORY, used={"low-disk": 2, "": 7})
+
+    left = plan("web-1", precautions=precautions, history=history).rules[0].budget_left
+    used_up = plan("web-1", precautions=precautions, history=replace(history, used={"": 12})).rules[0].budget_left
+
+    assert (left, used_up, plan("web-1").rules[0].budget_left) == (3, 0, None)

@@ -43,7 +43,7 @@ def ask_from_threads(commit, wishes, found=None):
         except BaseException as exc:  # noqa: BLE001 - what is raised is what is looked at.
             found[wish] = exc
 
-    threads = [threading.Thread(target=ask, args=(wish,)) for wish in wishes]
+    threads = [threading.Thread(target=ask, args=(wish,), daemon=True) for wish in wishes]
     for thread in threads:
         thread.start()
     return threads, found
@@ -195,7 +195,7 @@ def test_many_threads_get_their_own_answers():
             if commit.ask(wish) != wish * 2:
                 wrong.append(wish)
 
-    threads = [threading.Thread(target=ask, args=(number,)) for number in range(THREADS)]
+    threads = [threading.Thread(target=ask, args=(number,), daemon=True) for number in range(THREADS)]
     for thread in threads:
         thread.start()
     for thread in threads:

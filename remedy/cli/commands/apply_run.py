@@ -1,5 +1,6 @@
 """A real `remedy apply`: lock, collect, plan, ask, apply, report."""
 
+import os
 import time
 from platform import node
 from typing import Any
@@ -105,8 +106,6 @@ class RealRun:
                 ledger.close()
 
     def _locks(self) -> Locks:
-        import os
-
         return Locks(
             self._loaded.state.locks,
             run_id=self._run_id,
@@ -138,7 +137,7 @@ class RealRun:
 
     def _within(self, ledger: Ledger, evidence: Evidence, around: Surroundings, stop: Stopping, limit: Limit) -> int:
         flags, talk = self._flags, self._talk
-        facts = {**self._loaded.facts, "version": __version__, "controller": node()}
+        facts = {**self._loaded.facts, "version": __version__, "controller": node(), "pid": str(os.getpid())}
         asked = {"accept_matched": flags.accept_matched, "plan_file": flags.plan, "from_run": flags.from_run}
         facts.update({name: str(value) for name, value in asked.items() if value is not None})
         evidence.open(actor=self._caller.identity, command=self._caller.command, facts=facts)

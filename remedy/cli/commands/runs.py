@@ -1,14 +1,19 @@
-"""`remedy runs`: what past runs did, from the ledger."""
+"""`remedy runs`: what past runs did, and what is paused, from the ledger."""
 
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from platform import node
 
+from rich.console import RenderableType
+
 from remedy.cli.caller import caller_now, utc_now
+from remedy.cli.commands.pausing import pause_line
 from remedy.cli.composition import Options, state_of
 from remedy.cli.console import Talk
 from remedy.errors import NothingNamed, StateError
-from remedy.model import key_text
+from remedy.holds import Pause
+from remedy.model import Outcome, key_text
 from remedy.readings import time_text
 from remedy.render.tables import line, styled, table
 from remedy.render.words import row_json
@@ -17,9 +22,10 @@ from remedy.state.ledger_rows import ExecutionRow, RunRecord, RunSummary
 from remedy.state.locks import Locks
 from remedy.text import nearest
 
-__all__ = ["run_runs"]
+__all__ = ["execution_json", "execution_table", "run_runs"]
 
 _SEARCHED_MAX = 1_000
+_ASK_THE_HOST = (Outcome.LOST, Outcome.UNVERIFIED)
 
 
 def run_runs(options: Options, run_id: str | None, *, most: int) -> int:
@@ -34,16 +40,14 @@ def run_runs(options: Options, run_id: str | None, *, most: int) -> int:
     if not state.has_ledger():
         if not state.exists() or run_id is not None:
             raise StateError(f"there is no ledger in {state.path}; name the state directory with --state DIR")
-        talk.result_json({"runs": []}) if talk.as_json else talk.result(["no runs yet"])
+        talk.result_json({"runs": [], "pauses": [], "breakers": []}) if talk.as_json else talk.result(["no runs yet"])
         return 0
     locks = Locks(state.locks, run_id="", what="", pid=0, controller=node(), clock=utc_now)
     with tempfile.TemporaryDirectory(prefix="remedy-") as aside:
         ledger = Ledger.open_copy(state.ledger, Path(aside))
         try:
             if run_id is None:
-                _list(talk, ledger.runs(most), locks)
-                for rule, reason in ledger.breakers().items():
-                    talk.say(f"{rule} is paused: {reason}")
+                _list(talk, ledger, locks, most=most)
             else:
                 _show(talk, _found(ledger, run_id), locks)
         finally:
@@ -65,9 +69,14 @@ def _ended(summary: RunSummary, locks: Locks) -> str:
     return "running" if locks.run_is_held(summary.run.id) else "died"
 
 
-def _summary_json(summary: RunSummary) -> dict[str, object]:
+def _is_dead(summary: RunSummary, locks: Locks) -> bool:
+    return summary.exit_code is None and not locks.run_is_held(summary.run.id)
+
+
+def _summary_json(summary: RunSummary, locks: Locks) -> dict[str, object]:
     return {
         "run": summary.run.id,
+        "died": _is_dead(summary, locks),
         "started_at": time_text(summary.run.started_at),
         "ended_at": time_text(summary.ended_at) if summary.ended_at else None,
         "exit_code": summary.exit_code,
@@ -77,21 +86,57 @@ def _summary_json(summary: RunSummary) -> dict[str, object]:
     }
 
 
-def _list(talk: Talk, summaries: tuple[RunSummary, ...], locks: Locks) -> None:
+def _list(talk: Talk, ledger: Ledger, locks: Locks, *, most: int) -> None:
+    summaries, now = ledger.runs(most), utc_now()
+    pauses = tuple(pause for pause in ledger.pauses() if not pause.is_over(now))
+    breakers = ledger.breakers()
     if talk.as_json:
-        talk.result_json({"runs": [_summary_json(summary) for summary in summaries]})
+        talk.result_json(
+            {
+                "runs": [_summary_json(summary, locks) for summary in summaries],
+                "pauses": [_pause_json(pause) for pause in pauses],
+                "breakers": [{"rule": rule, "reason": reason} for rule, reason in breakers.items()],
+            }
+        )
         return
     rows = [(each.run.id, _ended(each, locks), each.run.actor, each.run.command) for each in summaries]
     talk.result([table(("run", "ended", "actor", "command"), rows)] if rows else ["no runs yet"])
+    for each in summaries:
+        if _is_dead(each, locks):
+            talk.say(f"{each.run.id} died: remedy resume {each.run.id}")
+    for rule, reason in breakers.items():
+        talk.say(f"{rule} is paused: {reason}")
+    for pause in pauses:
+        talk.say(f"paused: {pause_line(pause, now)}; {pause.cure}")
+
+
+def _pause_json(pause: Pause) -> dict[str, object]:
+    return {
+        "of": pause.of.value,
+        "name": pause.name,
+        "reason": pause.reason,
+        "actor": pause.actor,
+        "at": time_text(pause.at),
+        "until": time_text(pause.until) if pause.until is not None else None,
+    }
 
 
 def _show(talk: Talk, record: RunRecord, locks: Locks) -> None:
     if talk.as_json:
-        executions = [_execution_json(execution) for execution in record.executions]
-        talk.result_json({**_summary_json(record.summary), "executions": executions})
+        executions = [execution_json(execution) for execution in record.executions]
+        talk.result_json({**_summary_json(record.summary, locks), "executions": executions})
         return
     run = record.summary.run
     talk.result([line(styled(run.id, "title"), _ended(record.summary, locks), f"by {run.actor}: {run.command}")])
+    talk.result(execution_table(record.executions))
+    if _is_dead(record.summary, locks):
+        talk.say(f"it died, and is not closed: remedy resume {run.id}")
+    elif any(execution.outcome in _ASK_THE_HOST and not execution.reconciled for execution in record.executions):
+        talk.say(f"what became of the unseen ends: remedy reconcile {run.id}")
+
+
+def execution_table(executions: Iterable[ExecutionRow]) -> list[RenderableType]:
+    """Return the executions of a run as people read them; nothing for none."""
     rows = [
         (
             styled(execution.outcome.value if execution.outcome else "open"),
@@ -99,15 +144,22 @@ def _show(talk: Talk, record: RunRecord, locks: Locks) -> None:
             execution.host,
             key_text(execution.key),
             execution.execution_id,
-            execution.reason if execution.outcome else "its end was not seen; the next apply names it once it is over",
+            _why(execution),
         )
-        for execution in record.executions
+        for execution in executions
     ]
-    if rows:
-        talk.result([table(("outcome", "rule", "host", "row", "execution", "why"), rows)])
+    return [table(("outcome", "rule", "host", "row", "execution", "why"), rows)] if rows else []
 
 
-def _execution_json(execution: ExecutionRow) -> dict[str, object]:
+def _why(execution: ExecutionRow) -> str:
+    if execution.outcome is None:
+        return "it has no outcome yet" if execution.started_at is not None else "it was not started yet"
+    found = f"; reconciled: {execution.reconciled}" if execution.reconciled else ""
+    return f"{execution.reason}{found}"
+
+
+def execution_json(execution: ExecutionRow) -> dict[str, object]:
+    """Return an execution of a run as JSON values."""
     return {
         "execution": execution.execution_id,
         "rule": execution.rule,
@@ -117,4 +169,5 @@ def _execution_json(execution: ExecutionRow) -> dict[str, object]:
         "exit_code": execution.exit_code,
         "outcome": execution.outcome.value if execution.outcome else None,
         "reason": execution.reason,
+        "reconciled": execution.reconciled or None,
     }

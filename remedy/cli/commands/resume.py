@@ -1,0 +1,218 @@
+"""`remedy resume`: close a run that died, so that nothing of it is open any more."""
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from platform import node
+
+from rich.console import RenderableType
+
+from remedy import __version__
+from remedy.cli.caller import caller_now, new_run_id, utc_now
+from remedy.cli.commands.runs import execution_json, execution_table
+from remedy.cli.composition import Options, state_of
+from remedy.cli.console import Talk
+from remedy.cli.stopping import Stopping, stopping
+from remedy.errors import NothingNamed, StateError, UsageError
+from remedy.model import Outcome
+from remedy.readings import time_text
+from remedy.run.evidence import Evidence
+from remedy.run.recorded_ends import RecordedEnds
+from remedy.run.recovery import closed_text, over_at
+from remedy.run.resuming import Resumed, Resuming
+from remedy.state.audit import AuditLog
+from remedy.state.audit_format import HEADS_NAME, parse_heads
+from remedy.state.directory import StateDirectory
+from remedy.state.ledger import Ledger
+from remedy.state.ledger_rows import ExecutionRow, OpenIntent, RunRecord
+from remedy.state.locks import Locks
+from remedy.text import counted, nearest, untrusted
+
+__all__ = ["run_resume"]
+
+_SEARCHED_MAX = 1_000
+_GOES_ON = (Outcome.SKIPPED, Outcome.UNREACHABLE, Outcome.FAILED)
+_ASK_THE_HOST = (Outcome.LOST, Outcome.UNVERIFIED)
+
+
+def run_resume(options: Options, run_id: str) -> int:
+    """
+    Close a dead run and return its exit code; 130 when somebody did not want to wait for what may still run.
+
+    Raises:
+        NothingNamed: there is no such run.
+        UsageError: it has ended; nothing was done.
+        LockHeld: it is alive, or another `resume` is at it.
+        StateError: something could not be recorded; resume again.
+    """
+    caller = caller_now()
+    state, named_by = state_of(options, caller)
+    talk = Talk(as_json=options.output == "json")
+    talk.say(f"state {state.path} ({named_by})")
+    if not state.has_ledger():
+        raise StateError(f"there is no ledger in {state.path}; name the state directory with --state DIR")
+    state.prepare()
+    ledger = Ledger.open(state.ledger)
+    try:
+        _refuse_ended(run_id, _known(run_id, ledger, state), state)
+        own_id = new_run_id(utc_now())
+        locks = Locks(
+            state.locks, run_id=own_id, what=caller.command, pid=os.getpid(), controller=node(), clock=utc_now
+        )
+        with locks.run(run_id), stopping() as stop:
+            # Asked again: it may have ended, or been closed, before its lock was ours.
+            record = _known(run_id, ledger, state)
+            _refuse_ended(run_id, record, state)
+            with AuditLog.create(state.audit, own_id, utc_now) as audit:
+                evidence = Evidence(ledger, audit, run_id=own_id, clock=utc_now)
+                facts = {"version": __version__, "controller": node(), "state": str(state.path)}
+                evidence.open(actor=caller.identity, command=caller.command, facts=facts)
+                resuming = Resuming(
+                    run_id,
+                    ledger=ledger,
+                    audit=audit,
+                    evidence=evidence,
+                    clock=utc_now,
+                    watcher=_Watching(talk=talk, stop=stop, audit_directory=state.audit),
+                )
+                resumed = resuming.carry_out()
+        record = ledger.run(run_id)
+        if talk.as_json:
+            executions = record.executions if record is not None else ()
+            talk.result_json(_resumed_json(run_id, own_id, resumed, executions))
+        else:
+            talk.result(_resumed_text(run_id, resumed, record))
+        return int(resumed.exit_code)
+    finally:
+        ledger.close()
+
+
+def _known(run_id: str, ledger: Ledger, state: StateDirectory) -> RunRecord | None:
+    """Return what the ledger knows of a run; None for one that died before it had a plan."""
+    record = ledger.run(run_id)
+    if record is None:
+        files = {path.stem for path in state.audit.glob("*.jsonl")}
+        if run_id not in files:
+            near = nearest(run_id, files | {each.run.id for each in ledger.runs(_SEARCHED_MAX)})
+            raise NothingNamed(f"there is no run {untrusted(run_id)}{f'; {near[0]}?' if near else ''}")
+    return record
+
+
+def _refuse_ended(run_id: str, record: RunRecord | None, state: StateDirectory) -> None:
+    """Refuse a run of which nothing is open: its outcomes, its end, its audit file."""
+    if not _is_closed(state, run_id):
+        return
+    if record is None:
+        raise UsageError(f"run {run_id} has ended, and had no plan; nothing was done")
+    ended_at, code = record.summary.ended_at, record.summary.exit_code
+    if ended_at is None or any(each.outcome is None for each in record.executions):
+        return
+    at = time_text(ended_at.replace(microsecond=0))
+    raise UsageError(f"run {run_id} ended at {at} with exit code {code}; nothing was done; remedy runs {run_id}")
+
+
+def _is_closed(state: StateDirectory, run_id: str) -> bool:
+    """Say whether a run's audit file has its head recorded, or is gone: then nobody can close it."""
+    if not (state.audit / f"{run_id}.jsonl").exists():
+        return True
+    try:
+        heads, _bad, _tail = parse_heads((state.audit / HEADS_NAME).read_bytes())
+    except OSError:
+        return False  # What is wrong there is said when the file is to be closed.
+    return any(head.run == run_id for _number, head in heads)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Watching:
+    """Says what happens, and waits until somebody asks to stop."""
+
+    talk: Talk
+    stop: Stopping
+    audit_directory: Path
+
+    def read(self, recorded: RecordedEnds) -> None:
+        """Say what is odd about the dead run's audit file."""
+        if recorded.odd:
+            self.talk.say(f"WARNING: nothing is taken from its audit file: {recorded.odd}")
+        if recorded.recovered is not None and recorded.recovered.torn_file:
+            cut = counted(recorded.recovered.torn_bytes, "byte")
+            where = self.audit_directory / recorded.recovered.torn_file
+            self.talk.say(f"the crash cut the last record of its audit file; its {cut} are in {where}")
+
+    def opened(self, opened: OpenIntent) -> None:
+        """Say what may have been under way."""
+        intent = opened.intent
+        seen = "its result is known, its outcome is not" if opened.ending else "its end was not seen"
+        self.talk.say(
+            f"open: {intent.rule} on {untrusted(intent.host)} ({intent.execution_id}): {seen}; "
+            f"it cannot run beyond {_until(opened)}"
+        )
+
+    def closed(self, closed: OpenIntent) -> None:
+        """Say how it counts."""
+        self.talk.say(closed_text(closed))
+
+    def wait(self, running: Sequence[OpenIntent], seconds: float) -> None:
+        """Wait a little for what may still be running."""
+        left_s = max(0, round(max((over_at(each) - utc_now()).total_seconds() for each in running)))
+        self.talk.progress(
+            f"waiting for {counted(len(running), 'execution')} that may still be running, {left_s}s at the most; "
+            "Ctrl-C leaves them open"
+        )
+        self.stop.wait(seconds)
+
+    def asked(self) -> bool:
+        """Say whether somebody pressed Ctrl-C."""
+        return self.stop.asked()
+
+
+def _until(opened: OpenIntent) -> str:
+    return time_text(over_at(opened).replace(microsecond=0))
+
+
+def _resumed_json(run_id: str, own_id: str, resumed: Resumed, executions: Sequence[ExecutionRow]) -> dict[str, object]:
+    recovered = resumed.recorded.recovered
+    return {
+        "resume": 1,
+        "run": run_id,
+        "resumed_by": own_id,
+        "exit_code": int(resumed.exit_code),
+        "is_closed": not resumed.still_open,
+        "taken_over": resumed.taken_over,
+        "never_started": resumed.skipped,
+        "closed": [each.intent.execution_id for each in resumed.closed],
+        "still_open": [
+            {"execution": each.intent.execution_id, "host": each.intent.host, "until": _until(each)}
+            for each in resumed.still_open
+        ],
+        "torn_file": recovered.torn_file if recovered is not None else "",
+        "audit_file_odd": resumed.recorded.odd,
+        "executions": [execution_json(each) for each in executions],
+    }
+
+
+def _resumed_text(run_id: str, resumed: Resumed, record: RunRecord | None) -> Iterator[RenderableType]:
+    executions = record.executions if record is not None else ()
+    yield from execution_table(executions)
+    if record is None:
+        yield f"{run_id} died before its plan was recorded: nothing was started"
+    if resumed.taken_over:
+        yield f"{counted(resumed.taken_over, 'outcome')} stood in its audit file only, and counts as it stands there"
+    if resumed.still_open:
+        last = max(resumed.still_open, key=over_at)
+        count = counted(len(resumed.still_open), "execution")
+        yield f"still open: {count} that may be running until {_until(last)} at the latest"
+        yield f"next: remedy resume {run_id}"
+        return
+    yield f"closed: {run_id}, exit code {int(resumed.exit_code)}"
+    yield from _next(run_id, {each.outcome for each in executions})
+
+
+def _next(run_id: str, outcomes: set[Outcome | None]) -> Iterator[str]:
+    """Yield the commands that lead on from a closed run."""
+    if outcomes & set(_ASK_THE_HOST):
+        yield f"next: remedy reconcile {run_id}  (asks the hosts what became of what was not seen to end)"
+    left = [outcome.value for outcome in _GOES_ON if outcome in outcomes]
+    if left:
+        yield f"next: remedy apply --from-run {run_id} --outcome {','.join(left)}  (goes on, with a new plan)"
