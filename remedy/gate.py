@@ -332,5 +332,7 @@ def decide(request: Request, ledger: LedgerFacts, live: LiveFacts) -> Permit | R
             return no
     found = held(request, ledger)
     if found is not None:
-        return Refusal(skip=_SKIP_OF_HOLD[found.hold], reason=found.reason)
+        # A breaker is no person's decision: the plan's hold has one word for both, and says which it is.
+        is_breaker = found.hold is Hold.PAUSED and found.after_bad
+        return Refusal(skip=Skip.BREAKER if is_breaker else _SKIP_OF_HOLD[found.hold], reason=found.reason)
     return Permit(execution_id=request.execution_id, host=request.host, script_sha256=request.script_sha256, seal=_SEAL)

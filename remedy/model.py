@@ -215,6 +215,7 @@ class Skip(StrEnum):
     COOLING_DOWN = "cooling_down"
     QUARANTINED = "quarantined"
     PAUSED = "paused"
+    BREAKER = "breaker"
     INTERRUPTED = "interrupted"
     EXEMPT = "exempt"
     FROZEN = "frozen"

@@ -168,7 +168,9 @@ def _holds_back(held: Held) -> bool:
 def _code_of_skip(skip: Skip) -> ExitCode:
     """Return what a skipped execution means for the exit code."""
     match skip:
-        case Skip.HEALED | Skip.ONE_DISRUPTIVE | Skip.HOST_HOLD | Skip.EXEMPT | Skip.OUTSIDE_WINDOW | Skip.PROTECTED:
+        case Skip.HEALED | Skip.ONE_DISRUPTIVE:
+            return ExitCode.DONE
+        case Skip.HOST_HOLD | Skip.EXEMPT | Skip.PAUSED | Skip.OUTSIDE_WINDOW | Skip.PROTECTED:
             return ExitCode.DONE
         case Skip.HOST_BAD:
             return ExitCode.BAD
@@ -178,7 +180,7 @@ def _code_of_skip(skip: Skip) -> ExitCode:
             return ExitCode.INTERRUPTED
         case Skip.HALTED | Skip.FUSE | Skip.STOPPED | Skip.HOST_BUSY | Skip.RULE_BUSY | Skip.PLAN_EXPIRED:
             return ExitCode.HALTED
-        case Skip.COOLING_DOWN | Skip.QUARANTINED | Skip.PAUSED:
+        case Skip.COOLING_DOWN | Skip.QUARANTINED | Skip.BREAKER:
             return ExitCode.HALTED
         case Skip.FROZEN | Skip.BUDGET | Skip.ALREADY_STARTED:
             return ExitCode.HALTED

@@ -23,6 +23,7 @@ from remedy.state.ledger_rows import (
     OutcomeRow,
     ResultRow,
     RunRow,
+    outcome_when_dead,
 )
 from remedy.state.ledger_schema import lacks_room, sqlite_errors, transaction
 from remedy.state.ledger_sql import (
@@ -215,7 +216,7 @@ class Ledger(LedgerReading):
             if row is None:
                 raise StateError(f"execution {execution_id} has no intent")
             run_id, ending = row
-            if outcome is not (Outcome.LOST if ending is None else Outcome.UNVERIFIED):
+            if outcome is not outcome_when_dead(None if ending is None else FixEnding(ending)):
                 raise StateError(f"execution {execution_id} cannot be closed as {outcome.value}")
             ended = OutcomeRow(run_id=run_id, execution_id=execution_id, at=at, outcome=outcome, reason=reason)
             return set_outcome(connection, ended) is None

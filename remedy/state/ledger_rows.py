@@ -27,6 +27,7 @@ __all__ = [
     "known_outcome",
     "last_outcome_of_row",
     "open_intent_of_row",
+    "outcome_when_dead",
     "pause_of_row",
     "summary_of_row",
 ]
@@ -100,8 +101,8 @@ class OpenIntent:
 
     @property
     def closes_as(self) -> Outcome:
-        """What it is when its run is dead: `lost` without a result, else `unverified`."""
-        return Outcome.LOST if self.ending is None else Outcome.UNVERIFIED
+        """What it is when its run is dead."""
+        return outcome_when_dead(self.ending)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,6 +168,17 @@ def _ending(word: str | None) -> FixEnding | None:
     return None if word is None else FixEnding(word)
 
 
+def outcome_when_dead(ending: FixEnding | None) -> Outcome:
+    """
+    Return what an execution of a dead run is, by the ending of its result (None: there is no result).
+
+    `lost` when its end was not seen, also where the result itself says so; else it
+    ended somehow and nobody read the host afterwards: `unverified`.
+    """
+    unseen = (None, FixEnding.LOST, FixEnding.ALREADY_STARTED)
+    return Outcome.LOST if ending in unseen else Outcome.UNVERIFIED
+
+
 def known_outcome(execution_id: str, word: str) -> Outcome:
     """
     Return the outcome that a row of `executions` has.
@@ -210,7 +222,7 @@ def last_outcome_of_row(row: Sequence[Any]) -> tuple[str, Outcome]:
     """Return a host and how its last attempt ended; a row of LAST_OUTCOMES."""
     host, ending, outcome, _seq = row
     with _row_of(f"the last attempt on {host}"):
-        without = Outcome.LOST if _ending(ending) is None else Outcome.UNVERIFIED
+        without = outcome_when_dead(_ending(ending))
         return str(host), _outcome(outcome) or without
 
 

@@ -397,7 +397,7 @@ def test_open_breaker_refuses_what_was_planned_before(make_bench):
 
     applied = bench.apply(bench.scope(rule()), plan=plan)
 
-    assert set(outcomes(applied).values()) == {"paused"}
+    assert set(outcomes(applied).values()) == {"breaker"}
     assert bench.fleet.sent == []
 
 

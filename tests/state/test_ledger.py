@@ -457,7 +457,7 @@ def test_breaker_pauses_its_rule_until_it_is_released(ledger):
         "paused by its breaker since 2026-11-22T08:45:00.000000Z (run run-1): 2 bad hosts; "
         "`remedy release low-disk --reason TEXT`"
     )
-    assert refused == Refusal(skip=Skip.PAUSED, reason=text)
+    assert refused == Refusal(skip=Skip.BREAKER, reason=text)
     assert isinstance(granted, Permit)
     assert said == {"low-disk": text}
     assert (wrong, closed, ledger.breakers()) == (0, [1, 0], {})

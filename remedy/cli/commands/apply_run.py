@@ -23,7 +23,7 @@ from remedy.run.apply import Applied, Applying
 from remedy.run.collect import Runners
 from remedy.run.evidence import Evidence
 from remedy.run.host_work import Surroundings
-from remedy.run.recovery import over_for_certain
+from remedy.run.recovery import closed_text, over_for_certain
 from remedy.state.audit import AuditLog
 from remedy.state.audit_format import AuditType
 from remedy.state.kept import Kept
@@ -175,11 +175,7 @@ class RealRun:
         """Name, in this run's audit file, the executions that dead runs left open and that are over by now."""
         for each in over_for_certain(ledger, is_alive=locks.run_is_held, now=utc_now()):
             evidence.close_dead(each)
-            intent = each.intent
-            self._talk.say(
-                f"{each.closes_as.value}: {intent.rule} on {intent.host}, started by run {intent.run_id}, "
-                f"which died; its end was not seen"
-            )
+            self._talk.say(closed_text(each))
 
     def _note_decisions(self, plan: Plan, evidence: Evidence) -> None:
         """Record a fuse that a person let through, and a hold that a person lifted."""
