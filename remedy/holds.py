@@ -156,7 +156,11 @@ def window_hold(windows: Sequence[ChangeWindow], *, now: datetime, needed_s: int
     if end is not None and now + timedelta(seconds=needed_s) <= end:
         return None
     said = ", ".join(str(window) for window in windows)
-    reason = f"outside {said}" if end is None else f"{said} ends before a deadline of {needed_s}s"
+    reason = (
+        f"outside {said}"
+        if end is None
+        else f"{said} ends in less than the {needed_s}s that the deadline and its grace need"
+    )
     return Held(
         hold=Hold.OUTSIDE_WINDOW, reason=reason, until=opens_at(windows, now), lifted_by="the rule's change windows"
     )

@@ -30,6 +30,7 @@ __all__ = [
     "Incident",
     "Plan",
     "RulePlan",
+    "Unseen",
     "incident_text",
 ]
 
@@ -68,6 +69,15 @@ class History:
 
 
 NO_HISTORY = History(attempts={}, last_bad={}, breakers={}, busy={})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unseen:
+    """The selected hosts that were not judged completely when a plan was made; names, sorted."""
+
+    unknown: tuple[str, ...] = ()
+    unreachable: tuple[str, ...] = ()
+    refused: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,6 +144,7 @@ class Plan:
     busy: Mapping[str, str]
     precautions: Precautions
     pauses: tuple[Pause, ...]
+    unseen: Unseen
 
     @property
     def expires_at(self) -> datetime:

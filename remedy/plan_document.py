@@ -1,5 +1,6 @@
 """The plan as JSON values: what its digest is taken over, what reviewers and programs read."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from remedy.canonical import plain
@@ -13,6 +14,7 @@ from remedy.model import (
 from remedy.plan import HeldFinding, Plan, RulePlan
 from remedy.precautions import Precautions
 from remedy.readings import time_text
+from remedy.verdicts import needed_signals
 
 __all__ = ["digested", "plan_document"]
 
@@ -30,15 +32,24 @@ def plan_document(plan: Plan) -> dict[str, Any]:
 
 def digested(plan: Plan) -> dict[str, Any]:
     """Return what the plan's digest is taken over: all but the digest and what is derived from it."""
+    signals = needed_signals(rule_plan.rule for rule_plan in plan.rules)
     return {
         "plan": 1,
         "created_at": time_text(plan.created_at),
         "rules": [_describe_rule(rule_plan) for rule_plan in plan.rules],
         "held": [_describe_held(item) for item in plan.held],
-        "hosts": {name: _describe_host(host, plan.endpoints.get(name, "")) for name, host in plan.hosts.items()},
+        "hosts": {
+            name: _describe_host(host, plan.endpoints.get(name, ""), signals=signals)
+            for name, host in plan.hosts.items()
+        },
         "busy": dict(plan.busy),
         "precautions": _describe_precautions(plan.precautions),
         "pauses": [_describe_pause(pause) for pause in plan.pauses],
+        "unseen": {
+            "unknown": list(plan.unseen.unknown),
+            "unreachable": list(plan.unseen.unreachable),
+            "refused": list(plan.unseen.refused),
+        },
     }
 
 
@@ -77,7 +88,7 @@ def _describe_pause(pause: Pause) -> dict[str, Any]:
     }
 
 
-def _describe_host(host: Host, endpoint: str) -> dict[str, Any]:
+def _describe_host(host: Host, endpoint: str, *, signals: Iterable[str]) -> dict[str, Any]:
     connection = host.connection
     return {
         "platform": host.platform.value,
@@ -89,6 +100,12 @@ def _describe_host(host: Host, endpoint: str) -> dict[str, Any]:
         "identity_file": connection.identity_file,
         "password": connection.password,
         "known_hosts": connection.known_hosts,
+        # What its collectors look at: the rule's digest has only the signals' defaults.
+        "signal_params": {
+            name: {param: plain(value) for param, value in sorted(host.params[name].items())}
+            for name in signals
+            if name in host.params
+        },
     }
 
 

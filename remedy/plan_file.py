@@ -17,7 +17,7 @@ from remedy.canonical import canonical_json, digest_text
 from remedy.errors import UsageError
 from remedy.holds import Held, Override, Pause, PauseOf
 from remedy.model import Execution, Finding, Hold, Host, Key, Row, Rule, Signal, Value
-from remedy.plan import HeldFinding, Plan, RulePlan
+from remedy.plan import HeldFinding, Plan, RulePlan, Unseen
 from remedy.plan_document import digested, plan_document
 from remedy.planning import execution_ids, resolved_spec
 from remedy.precautions import Precautions
@@ -70,10 +70,10 @@ def plan_of_file(text: str, standing: Standing, *, file: str) -> Plan:
     ids = [execution.pop("id") for rule in recorded["rules"] for execution in rule["executions"]]
     if digest_text(canonical_json(recorded)) != digest:
         raise UsageError(f"{file} was edited: its content is not that of its digest; make a new plan with --plan-out")
-    missing = _missing(recorded, standing)
-    if missing:
-        raise _no_longer(file, missing)
     try:
+        missing = _missing(recorded, standing) or _unfit(recorded, standing)
+        if missing:
+            raise _no_longer(file, missing)
         plan = _plan(recorded, standing)
     except (KeyError, TypeError, ValueError, AttributeError) as exc:
         raise _no_plan(file) from exc
@@ -141,12 +141,27 @@ def _missing(recorded: Mapping[str, Any], standing: Standing) -> list[str]:
     ]
 
 
+def _unfit(recorded: Mapping[str, Any], standing: Standing) -> list[str]:
+    """Return the executions that the rules and signals of today have no place for."""
+    found: dict[str, None] = {}
+    for described in recorded["rules"]:
+        rule = standing.rules[described["rule"]]
+        key = standing.signals[rule.signal].key
+        for execution in described["executions"]:
+            platform = standing.hosts[execution["host"]].platform
+            if platform not in rule.fix:
+                found[f"rule {rule.name} has no fix for {platform.value} any more"] = None
+            if set(execution["key"]) != set(key):
+                found[f"rule {rule.name}: the rows of signal {rule.signal} have another key now"] = None
+    return list(found)
+
+
 def _plan(recorded: Mapping[str, Any], standing: Standing) -> Plan:
     override = recorded["precautions"]["override"]
+    protected = frozenset(recorded["precautions"]["protected"])
     precautions = Precautions(
         # Of hosts that the plan did not look at nobody knows here: they are no change.
-        protected=standing.precautions.protected
-        & frozenset((*recorded["precautions"]["protected"], *recorded["hosts"])),
+        protected=standing.precautions.protected & (protected | frozenset(recorded["hosts"])),
         named=frozenset(recorded["precautions"]["named"]),
         per_rule=standing.precautions.per_rule,
         all_rules=standing.precautions.all_rules,
@@ -156,20 +171,22 @@ def _plan(recorded: Mapping[str, Any], standing: Standing) -> Plan:
     return Plan(
         created_at=parse_time(recorded["created_at"]),
         digest="",
-        rules=tuple(_rule_plan(rule, standing) for rule in recorded["rules"]),
+        rules=tuple(_rule_plan(rule, standing, protected) for rule in recorded["rules"]),
         held=tuple(_held(item, standing) for item in recorded["held"]),
         hosts={name: standing.hosts[name] for name in recorded["hosts"]},
         endpoints={name: host["endpoint"] for name, host in recorded["hosts"].items() if host["endpoint"]},
         busy=dict(recorded["busy"]),
         precautions=precautions,
         pauses=tuple(_pause(pause) for pause in recorded["pauses"]),
+        unseen=Unseen(**{name: tuple(hosts) for name, hosts in recorded["unseen"].items()}),
     )
 
 
-def _rule_plan(recorded: Mapping[str, Any], standing: Standing) -> RulePlan:
+def _rule_plan(recorded: Mapping[str, Any], standing: Standing, protected: frozenset[str]) -> RulePlan:
     rule = standing.rules[recorded["rule"]]
     order = tuple(recorded["order"])
-    spec = resolved_spec(rule, order, {name: standing.hosts[name].platform for name in order})
+    platforms = {name: standing.hosts[name].platform for name in order}
+    spec = resolved_spec(rule, order, platforms, alone=protected)
     return RulePlan(
         rule=rule,
         selected=recorded["selected"],

@@ -27,7 +27,7 @@ from remedy.model import (
     Script,
     Verdict,
 )
-from remedy.plan import GRACE_S, HeldFinding, History, Plan, RulePlan
+from remedy.plan import GRACE_S, HeldFinding, History, Plan, RulePlan, Unseen
 from remedy.plan_document import digested
 from remedy.precautions import NO_PRECAUTIONS, Precautions
 from remedy.verdicts import Judgement, ReadingsByHost, other_rows
@@ -46,6 +46,7 @@ def build_plan(
     accept_matched: int | None,
     created_at: datetime,
     precautions: Precautions = NO_PRECAUTIONS,
+    unseen: Unseen | None = None,
 ) -> Plan:
     """
     Return the plan for these judgements.
@@ -77,6 +78,7 @@ def build_plan(
         busy={name: history.busy[name] for name in sorted(hosts) if name in history.busy},
         precautions=precautions,
         pauses=tuple(pause for pause in history.pauses if not pause.is_over(created_at)),
+        unseen=unseen or Unseen(),
     )
     return execution_ids(plan, digest_text(canonical_json(digested(plan))))
 
@@ -294,11 +296,18 @@ def _spec(scope: Scope, planned: set[str], *, last_bad: frozenset[str], protecte
     order = rollout_order(scope.rule.name, planned, scope.rule.rollout.seed)
     # Sorting keeps the order of equals: first the others, then those that were bad last time, protected ones last.
     order = tuple(sorted(order, key=lambda host: (host in protected, host in last_bad)))
-    return resolved_spec(scope.rule, order, {host.name: host.platform for host in scope.hosts if host.name in planned})
+    platforms = {host.name: host.platform for host in scope.hosts if host.name in planned}
+    return resolved_spec(scope.rule, order, platforms, alone=protected)
 
 
-def resolved_spec(rule: Rule, order: tuple[str, ...], platforms: Mapping[str, Platform]) -> RolloutSpec:
-    """Return a rule's rollout over these hosts, its percentages resolved to counts of them."""
+def resolved_spec(
+    rule: Rule, order: tuple[str, ...], platforms: Mapping[str, Platform], *, alone: frozenset[str]
+) -> RolloutSpec:
+    """
+    Return a rule's rollout over these hosts, its percentages resolved to counts of them.
+
+    Those of `alone` that are among them stand last, and each has a wave of its own.
+    """
     rollout = rule.rollout
     return RolloutSpec(
         rule=rule.name,
@@ -307,8 +316,10 @@ def resolved_spec(rule: Rule, order: tuple[str, ...], platforms: Mapping[str, Pl
         shares=rollout.waves,
         soak_s=rollout.soak_s,
         concurrency=rollout.concurrency,
-        max_bad=rollout.max_bad.resolve(len(order)),
+        # A plan in which every host goes bad always halts, also one of a single host.
+        max_bad=min(rollout.max_bad.resolve(len(order)), max(0, len(order) - 1)),
         max_unreachable=rollout.max_unreachable.resolve(len(order)),
+        alone=alone & frozenset(order),
     )
 
 

@@ -190,6 +190,7 @@ class Rollout:
         self._unreachable: set[str] = set()
         self._good: set[str] = set()
         self._fixed: set[str] = set()
+        self._healed: set[str] = set()
         self._wave = _Wave(number=0, share=0)
         self._halted: Halted | None = None
         self._finished = False
@@ -282,6 +283,7 @@ class Rollout:
     def _host_ended(self, host: str, *, healed: bool) -> tuple[Effect, ...]:
         self._running.discard(host)
         if healed:
+            self._healed.add(host)
             self._places.give_back(host)
         braked = self._brake()
         if self._halted is not None:
@@ -325,21 +327,35 @@ class Rollout:
             return ()
         if not self._places.left:
             return (self._wave_ended(), *self._finish_if_idle())
+        if self._all_healed():
+            # Nothing was tried, so nothing was learned: the next host is as much a canary as these were.
+            return (self._wave_ended(), *self._next_wave())
         without = self._platforms_without_good(self._confirmed())
         if without:
             return (self._wave_ended(), *self._halt_without_good(without), *self._finish_if_idle())
         self._awaited = SoakEnded
         return (self._wave_ended(), Soak(self._spec.soak_s))
 
+    def _all_healed(self) -> bool:
+        """
+        Say whether every host of the wave was healed by itself.
+
+        With hosts left that is so only where those are to be worked on alone: any
+        other would have taken a healed one's place.
+        """
+        return self._healed.issuperset(self._wave.hosts)
+
     def _confirmed(self, unread: frozenset[str] = frozenset()) -> set[str]:
         return {host for host in self._wave.hosts if host in self._good and host not in self._bad | unread}
 
     def _platforms_without_good(self, confirmed: set[str]) -> tuple[str, ...]:
         """Return what lacks a good outcome: platforms still to come (first wave), or the wave as a whole."""
-        if self._wave.number > 1:
-            return () if confirmed else ("any platform",)
-        good = {self._spec.platforms[host] for host in confirmed}
-        return tuple(sorted({self._spec.platforms[host] for host in self._places.left} - good))
+        if self._wave.number == 1:
+            good = {self._spec.platforms[host] for host in confirmed}
+            without = tuple(sorted(self._places.platforms_left - good))
+            if without:
+                return without
+        return () if confirmed else ("any platform",)
 
     def _halt_without_good(self, platforms: Sequence[str]) -> tuple[Effect, ...]:
         reason = f"wave {self._wave.number} has no good outcome on {', '.join(platforms)}"

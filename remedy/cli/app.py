@@ -220,7 +220,11 @@ def apply(
     ] = None,
     from_run: Annotated[
         str | None,
-        typer.Option("--from-run", metavar="RUN", help="Only where executions of RUN ended as --outcome says."),
+        typer.Option(
+            "--from-run",
+            metavar="RUN",
+            help="Only rules on hosts of which an execution of RUN ended as --outcome says.",
+        ),
     ] = None,
     outcome: Annotated[
         str | None,

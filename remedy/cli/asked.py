@@ -53,6 +53,10 @@ def check_flags(options: Options, flags: ApplyFlags, caller: Caller) -> Limit:
         given = getattr(flags, name)
         if given is not None and not given.strip():
             raise UsageError(f"--{name.replace('_', '-')} is empty; {_NOBODY}")
+    if flags.readings is not None and flags.plan_out is not None:
+        raise UsageError(
+            "--plan-out does not go with --readings: nobody is contacted, so it is not known where the hosts lead"
+        )
     if flags.detailed_exitcode and not flags.dry_run:
         raise UsageError("--detailed-exitcode goes with --dry-run")
     if flags.accept_matched is not None and len(options.rule) != 1:

@@ -19,9 +19,10 @@ from remedy.load.safeguards import FreezesNow
 from remedy.model import Params, Transport
 from remedy.port import Runner
 from remedy.precautions import Precautions
-from remedy.run.scopes import Selection, choose_rules, choose_scopes
+from remedy.run.scopes import Selection, choose_rules, choose_scopes, without_aliases
 from remedy.schedule import Freeze, freeze_over
 from remedy.state.directory import StateDirectory, find_state
+from remedy.text import counted
 
 __all__ = [
     "Loaded",
@@ -218,6 +219,7 @@ def load(options: Options, caller: Caller, talk: Talk, *, guess: bool) -> Loaded
     repository, rules_from = load_rules(config, caller.directory, guess=guess)
     rules = choose_rules(repository.rules, names=options.rule, tags=options.tag, what=options.rule_named)
     inventory, inventory_from = load_hosts(config, repository, caller.directory, guess=guess)
+    inventory = without_aliases(inventory)
     selection = choose_scopes(rules, inventory, limit=options.limit, what=options.limit_named)
     state, state_from = find_state_directory(options, caller, config)
     precautions = _precautions(config, inventory, selection)
@@ -230,6 +232,7 @@ def load(options: Options, caller: Caller, talk: Talk, *, guess: bool) -> Loaded
         f"inventory  {inventory_from}: {len(selection.hosts)} of {len(inventory.hosts)} hosts selected",
         f"state      {state.path} ({state_from})",
         _stop_line(state),
+        _safeguards_line(config, caller.directory),
         *_freeze_lines(precautions),
     )
     facts = {"rules": rules_from, "inventory": inventory_from, "state": str(state.path)}
@@ -260,6 +263,19 @@ def _precautions(config: Config, inventory: Inventory, selection: Selection) -> 
         freezes=safeguards.freezes,
         override=None,
     )
+
+
+def _safeguards_line(config: Config, directory: Path) -> str:
+    """Return what the safeguards are and from which files; that there are none is said as well."""
+    safeguards = config.safeguards
+    said = [
+        *(f"protected {each.hosts}" for each in safeguards.protected),
+        *(f"per rule {budget}" for budget in [safeguards.per_rule] if budget),
+        *(f"all {budget}" for budget in [safeguards.all_rules] if budget),
+        *([counted(len(safeguards.freezes), "freeze")] if safeguards.freezes else []),
+    ]
+    files = ", ".join(str(shown_path(file, directory)) for file in config.safeguard_files)
+    return f"safeguards {', '.join(said) or 'none'}" + (f" ({files})" if files else "")
 
 
 def _freeze_lines(precautions: Precautions) -> tuple[str, ...]:

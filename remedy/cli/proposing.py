@@ -4,7 +4,7 @@ import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from platform import node
 
@@ -15,7 +15,7 @@ from remedy.cli.console import Talk
 from remedy.cli.stopping import Stopping
 from remedy.errors import UsageError
 from remedy.model import Finding, Reading, ReadingStatus
-from remedy.plan import NO_HISTORY, History, Plan
+from remedy.plan import NO_HISTORY, History, Plan, Unseen
 from remedy.plan_file import PLAN_BYTES_MAX, Standing, plan_file_text, plan_of_file
 from remedy.planning import build_plan
 from remedy.readings import ReadingsFile, parse_readings, time_text
@@ -71,15 +71,25 @@ class Proposal:
 
     @property
     def host_ends(self) -> tuple[HostEnd, ...]:
-        """How the selected hosts ended at collection; of a plan file: its hosts, which had been collected then."""
+        """How the selected hosts ended at collection; of a plan file: its hosts, and those it had not seen."""
         if self.seen is not None:
             return self.seen.collection.host_ends
-        return tuple(HostEnd(host=name, ending=HostEnding.COLLECTED) for name in self.plan.hosts)
+        unseen, reason = self.plan.unseen, "when the plan was made"
+        collected = {*self.plan.hosts, *unseen.unknown}
+        return (
+            *(HostEnd(host=name, ending=HostEnding.COLLECTED) for name in sorted(collected)),
+            *(HostEnd(host=name, ending=HostEnding.UNREACHABLE, reason=reason) for name in unseen.unreachable),
+            *(HostEnd(host=name, ending=HostEnding.REFUSED, reason=reason) for name in unseen.refused),
+        )
 
     @property
     def coverage(self) -> Coverage:
         """How much was seen."""
-        return coverage(self.host_ends, self.seen.judgements if self.seen is not None else ())
+        found = coverage(self.host_ends, self.seen.judgements if self.seen is not None else ())
+        if self.seen is not None:
+            return found
+        unknown = self.plan.unseen.unknown
+        return replace(found, unknown=unknown, judged=tuple(name for name in found.judged if name not in unknown))
 
     @property
     def interrupted(self) -> bool:
@@ -166,6 +176,7 @@ def propose(loaded: Loaded, seen: Seen, history: History, *, accept_matched: int
     """Return the plan of what was seen; its time is that of the last reading."""
     now = seen.collection.collected_at
     fresh = by_host(only_fresh(seen.collection.readings, loaded.repository.signals, now=now))
+    covered = coverage(seen.collection.host_ends, seen.judgements)
     return build_plan(
         loaded.selection.scopes,
         seen.judgements,
@@ -175,6 +186,7 @@ def propose(loaded: Loaded, seen: Seen, history: History, *, accept_matched: int
         accept_matched=accept_matched,
         created_at=now,
         precautions=loaded.precautions,
+        unseen=Unseen(unknown=covered.unknown, unreachable=covered.unreachable, refused=covered.refused),
     )
 
 
@@ -211,6 +223,8 @@ def write_plan(plan: Plan, path: str, talk: Talk) -> None:
         UsageError: it cannot be written.
     """
     target = Path(path)
+    if target.is_symlink() or (target.exists() and not target.is_file()):
+        raise UsageError(f"--plan-out {path}: it exists and is no plain file; nothing was started")
     try:
         with tempfile.NamedTemporaryFile(
             "w", encoding="utf-8", dir=target.parent, prefix=".plan-", delete=False

@@ -10,6 +10,8 @@ from types import FrameType
 __all__ = ["Stopping", "stopping"]
 
 _INTERRUPTED = 130
+_STOPPING = "stopping: nothing new is started, what runs is waited for (again: end at once)"
+_ENDED = "ended at once; what was under way will be called lost"
 
 
 class Stopping:
@@ -39,22 +41,23 @@ def _say(text: bytes) -> None:
 
 
 @contextmanager
-def stopping() -> Iterator[Stopping]:
+def stopping(said: str = _STOPPING, *, ended: str = _ENDED) -> Iterator[Stopping]:
     """
     Within the block SIGINT, SIGTERM and SIGHUP ask to stop; a second one ends the process with 130.
 
-    What is under way on a host then is `lost` for the next run, until it is reconciled.
+    `said` is what people read at the first, `ended` at the second. What an apply has
+    under way on a host then is `lost` for the next run, until it is reconciled.
     """
     state = Stopping()
 
     def on_signal(_number: int, _frame: FrameType | None) -> None:
         if state.asked():
-            _say(b"\nremedy: ended at once; what was under way will be called lost\n")
+            _say(f"\nremedy: {ended}\n".encode())
             os._exit(_INTERRUPTED)
         state.ask()
         if state.is_asking_a_person:
             raise KeyboardInterrupt
-        _say(b"\nstopping: nothing new is started, what runs is waited for (again: end at once)\n")
+        _say(f"\n{said}\n".encode())
 
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = [signal.signal(number, on_signal) for number in numbers]

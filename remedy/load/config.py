@@ -2,7 +2,7 @@
 
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
@@ -68,15 +68,15 @@ def load_config(
 
     Each of rules, inventory and state is taken from the first that names it.
     Whether it exists is seen when it is read. Safeguards are taken from the
-    nearest remedy.yaml and the system's together: a host is protected if either
-    says so, the freezes of both hold, and of two budgets the stricter.
+    nearest remedy.yaml, the system's, and those above the rules and the inventory
+    together: a host is protected if any says so, the freezes of all hold, and of
+    budgets the stricter.
 
     Raises:
         UsageError: a flag is empty, or a remedy.yaml above may be a stranger's.
         FilesError: a remedy.yaml is wrong.
     """
     found = list(_settings(directory, system_file))
-    files = tuple(settings.file for settings in found)
     rules, rules_by = _first("rules", rules_flag, "REMEDY_RULES", environment, found)
     inventory, inventory_by = _first("inventory", inventory_flag, "REMEDY_INVENTORY", environment, found)
     state, state_by = _first("state", state_flag, "REMEDY_STATE", environment, found)
@@ -84,6 +84,8 @@ def load_config(
         rules, rules_by = str(directory / "rules"), "./rules"
     if inventory is None:
         inventory, inventory_by = _usual_inventory(directory)
+    binding = [*found, *_binding_beside(found, rules, inventory)]
+    files = tuple(settings.file for settings in binding)
     return Config(
         rules=Path(rules) if rules is not None else None,
         rules_named_by=rules_by,
@@ -92,7 +94,7 @@ def load_config(
         state=Path(state) if state is not None else None,
         state_named_by=state_by,
         config_file=found[0].file if found else None,
-        safeguards=reduce(Safeguards.joined, (settings.safeguards for settings in found), NO_SAFEGUARDS),
+        safeguards=reduce(Safeguards.joined, (settings.safeguards for settings in binding), NO_SAFEGUARDS),
         safeguard_files=files,
         safeguard_files_absent=() if system_file in files else (system_file,),
     )
@@ -136,6 +138,38 @@ def _settings(directory: Path, system_file: Path) -> Iterator[_Settings]:
             break
     if status_of(system_file) is not None:
         yield _read(system_file)
+
+
+def _binding_beside(found: Sequence[_Settings], rules: str | None, inventory: str | None) -> Iterator[_Settings]:
+    """
+    Yield the remedy.yaml above the rules and above the inventory, where they are not among those that were found.
+
+    Their safeguards hold wherever the caller stands: whoever wrote the rules, or
+    listed the hosts, said with them what must not happen to them.
+    """
+    seen = {settings.file.resolve() for settings in found}
+    for named in (rules, inventory):
+        if named is None or not _is_there(Path(named)):
+            continue
+        start = Path(named).resolve()
+        for folder in (start, *start.parents) if start.is_dir() else start.parents:
+            file = folder / _NAME
+            status = status_of(file)
+            if status is None:
+                continue
+            if file.resolve() not in seen:
+                seen.add(file.resolve())
+                _refuse_strangers(file, status, start if start.is_dir() else start.parent)
+                yield _read(file)
+            break
+
+
+def _is_there(path: Path) -> bool:
+    """Say whether a path leads to something; what cannot even be asked for is said when it is read."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
 
 
 def _refuse_strangers(file: Path, status: os.stat_result, directory: Path) -> None:

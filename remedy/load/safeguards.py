@@ -1,7 +1,7 @@
 """Protected hosts, budgets and freezes of remedy.yaml: read at the start, and the freezes again while a run goes on."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -116,8 +116,9 @@ class FreezesNow:
     def __init__(self, files: Sequence[Path], *, may_appear: Sequence[Path] = ()) -> None:
         self._files = tuple(files)
         self._may_appear = tuple(file for file in may_appear if file not in self._files)
-        self._seen: dict[Path, _Signature] = {}
-        self._freezes: tuple[Freeze, ...] = ()
+        # One attribute, so that threads that read at the same moment never keep the freezes of one version
+        # under the signatures of another.
+        self._known: tuple[dict[Path, _Signature], tuple[Freeze, ...]] = ({}, ())
 
     def read(self) -> tuple[Freeze, ...]:
         """
@@ -127,29 +128,31 @@ class FreezesNow:
             RemedyError: they cannot be known: a file is gone, unreadable, wrong, or
                 suddenly empty (someone may be writing it). Treat it as frozen.
         """
-        signatures = self._signatures()
-        if signatures != self._seen:
-            self._refuse_emptied(signatures)
+        seen, freezes = self._known
+        signatures = self._signatures(seen)
+        if signatures != seen:
+            _refuse_emptied(signatures, seen)
             # The signatures are older than what is read: a change in between is seen the next time.
-            self._freezes = read_safeguards(tuple(signatures)).freezes
-            self._seen = signatures
-        return self._freezes
+            freezes = read_safeguards(tuple(signatures)).freezes
+            self._known = (signatures, freezes)
+        return freezes
 
-    def _signatures(self) -> dict[Path, _Signature]:
+    def _signatures(self, seen: Mapping[Path, _Signature]) -> dict[Path, _Signature]:
         """Return the signature of each file that must be there, and of each that has appeared."""
         signatures: dict[Path, _Signature] = {}
         for file in (*self._files, *self._may_appear):
             status = status_of(file)
             if status is not None:
                 signatures[file] = _signature(status)
-            elif file in self._files or file in self._seen:
+            elif file in self._files or file in seen:
                 raise UsageError(f"{file} is gone, and it may hold freezes; put it back, nothing starts without it")
         return signatures
 
-    def _refuse_emptied(self, signatures: dict[Path, _Signature]) -> None:
-        for file, (_, _, size, _, _) in signatures.items():
-            if not size and file in self._seen and self._seen[file][2]:
-                raise UsageError(f"{file} is empty and was not: is it being written? Its freezes are not known")
+
+def _refuse_emptied(signatures: Mapping[Path, _Signature], seen: Mapping[Path, _Signature]) -> None:
+    for file, (_, _, size, _, _) in signatures.items():
+        if not size and file in seen and seen[file][2]:
+            raise UsageError(f"{file} is empty and was not: is it being written? Its freezes are not known")
 
 
 def _signature(status: os.stat_result) -> _Signature:

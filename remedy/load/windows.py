@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from remedy.load.document import Document, Route
 from remedy.load.zones import load_zone
 from remedy.model import Platform, Script
+from remedy.plan import GRACE_S
 from remedy.schedule import DAYS, ChangeWindow, longest_s
 from remedy.text import duration_text
 
@@ -20,11 +21,12 @@ def warn_of_short_windows(document: Document, windows: Sequence[ChangeWindow], f
     """Warn of each fix whose deadline fits into no window: it would never start, and nobody would see why."""
     open_s = longest_s(windows)
     for platform, script in fix.items():
-        if windows and script.timeout_s >= open_s:
+        needed_s = script.timeout_s + GRACE_S
+        if windows and needed_s > open_s:
             document.warn(
                 ["change_windows"],
                 f"the longest is {duration_text(open_s)}, and the fix for {platform.value} may take"
-                f" {duration_text(script.timeout_s)}: it never starts",
+                f" {duration_text(needed_s)} with its grace: it never starts",
                 "make the window longer or its `timeout` shorter",
             )
 

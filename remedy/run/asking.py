@@ -4,6 +4,10 @@ Asking hosts what became of executions whose end nobody saw; changes nothing on 
 A marker lies where the fix ran: root's in one place, the login's in another. Which
 of the two is known from the run's audit file, or because the login is root;
 otherwise both are looked at, and that neither has it proves nothing.
+
+A name may lead to another machine by now. A host that leads elsewhere than when the
+execution was started is not asked about it. Where that is not known, only what the
+execution itself left there, or the boot id of its intent, says that it is the same.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -62,7 +66,8 @@ class HostAnswer:
     """
     How asking a host ended, as at collection, and what was found out of each execution.
 
-    `endpoint` is where it leads now; `found` is empty unless it answered.
+    `endpoint` is where it leads now; `found` is empty unless it answered, or leads
+    elsewhere than before: it is not asked then, and nothing is known.
     """
 
     host: str
@@ -147,18 +152,25 @@ def _asked(question: HostQuestion, runners: Runners, clock: Callable[[], datetim
     try:
         runner = _runner(runners, host)
         endpoint = str(runner.endpoint(target_of(host)))
-        session = runner.connect(target_of(host))
-        try:
-            looks = _looks(session, question.unseen, clock)
-        finally:
-            session.close()
+        here = tuple(each for each in question.unseen if each.start.endpoint in ("", endpoint))
+        looks = _asked_there(runner, host, here, clock) if here else None
     except Refused as exc:
         reason = untrusted(str(exc))
         return HostAnswer(host=host.name, ending=HostEnding.REFUSED, reason=reason, identity=exc.identity)
     except Unreachable as exc:
         return HostAnswer(host=host.name, ending=HostEnding.UNREACHABLE, reason=untrusted(str(exc)))
-    found = {each.row.execution_id: _conclusion(each, looks, endpoint) for each in question.unseen}
+    found = {each.row.execution_id: _led_elsewhere(each, endpoint) for each in question.unseen}
+    if looks is not None:
+        found |= {each.row.execution_id: _conclusion(each, looks, endpoint) for each in here}
     return HostAnswer(host=host.name, ending=HostEnding.COLLECTED, endpoint=endpoint, found=found)
+
+
+def _asked_there(runner: Runner, host: Host, unseen: Sequence[Unseen], clock: Callable[[], datetime]) -> "_Looks":
+    session = runner.connect(target_of(host))
+    try:
+        return _looks(session, unseen, clock)
+    finally:
+        session.close()
 
 
 def _runner(runners: Runners, host: Host) -> Runner:
@@ -238,13 +250,19 @@ def _conclusion(unseen: Unseen, looks: _Looks, endpoint: str) -> Reconciliation:
         concluded = looks.login.conclude(unseen)
         if looks.no_root and not concluded.proves_end:
             return _unknown(f"{concluded.reason}; and root's markers cannot be read: {looks.no_root}")
-    moved = unseen.start.endpoint and unseen.start.endpoint != endpoint
-    if moved and not looks.login.has(unseen) and concluded.proves_end:
-        was = untrusted(unseen.start.endpoint)
+    has_marker = looks.login.has(unseen) or (root is not None and root.has(unseen))
+    if concluded.found is Reconciled.REBOOTED and not has_marker and not unseen.start.endpoint:
+        # The machine that it runs on may be another one, which nobody started anew.
         return _unknown(
-            f"its host leads to {endpoint} now, and led to {was} when it was started; there it has no marker"
+            f"it has no marker at {endpoint}, and another boot id than when it was started; where its host led then "
+            "is not recorded, so that may be another machine"
         )
     return concluded
+
+
+def _led_elsewhere(unseen: Unseen, endpoint: str) -> Reconciliation:
+    was = untrusted(unseen.start.endpoint)
+    return _unknown(f"its host leads to {endpoint} now, and led to {was} when it was started; nobody was asked there")
 
 
 def _unknown(reason: str) -> Reconciliation:

@@ -4,7 +4,8 @@ Resuming: closing a run that died, so that every execution of its plan has exact
 The dead run's own audit file is asked first, for the audit log is written before
 the ledger: what it says of an outcome, a result or an exit code is taken over.
 What is then open is waited out, and closed as `lost` or `unverified`; what was
-never started is `skipped: interrupted`. Every step may be cut off and done again.
+never started is `skipped: interrupted`. A rule with too many bad hosts in it is
+paused. Every step may be cut off and done again.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,10 +16,9 @@ from typing import Any, Protocol
 from remedy.limits import Limit
 from remedy.model import Execution, Key, Outcome, Skip
 from remedy.outcomes import Ended
-from remedy.port import FixEnding
 from remedy.run.evidence import Evidence, execution_facts
 from remedy.run.recorded_ends import RecordedEnds, ends_of_dead_run
-from remedy.run.recovery import LeftOpen, left_open, over_at
+from remedy.run.recovery import UNSEEN_ENDINGS, LeftOpen, brake_dead_run, left_open, over_at, recorded_outcome
 from remedy.state.audit import AuditLog
 from remedy.state.audit_format import AuditType
 from remedy.state.disk import Disk
@@ -39,8 +39,6 @@ _LOOK_AGAIN_S = 1.0
 _ROWS_AT_ONCE = 500
 _COMMAND_CHARACTERS_MAX = 1_000
 _NEVER_STARTED = "the run died before it was started"
-_UNSEEN_ENDINGS = frozenset({FixEnding.LOST, FixEnding.ALREADY_STARTED})
-"""Results that do not say how a fix ended: without an outcome it is `lost` all the same."""
 
 _MOST_URGENT = (
     ExitCode.INTERRUPTED,
@@ -61,6 +59,7 @@ class Resumed:
     What resuming came to: how many outcomes each step recorded, and what is still open.
 
     `exit_code` is that of the closed run; INTERRUPTED while something of it is open.
+    `paused` says of each rule whose breaker was opened here why, and what closes it.
     """
 
     recorded: RecordedEnds
@@ -69,6 +68,7 @@ class Resumed:
     closed: tuple[OpenIntent, ...]
     still_open: tuple[OpenIntent, ...]
     exit_code: ExitCode
+    paused: tuple[str, ...] = ()
 
 
 class ResumeWatcher(Protocol):
@@ -132,6 +132,7 @@ class Resuming:
         taken_over = self._take_over()
         skipped = self._skip_unstarted()
         closed, running = self._close_open()
+        paused = brake_dead_run(self._run_id, self._ledger, self._audit, clock=self._clock)
         code = ExitCode.INTERRUPTED if running else self._code()
         self._evidence.end(int(code), counts=_counts(skipped, closed))
         if not running and self._ledger.run(self._run_id) is not None:
@@ -143,6 +144,7 @@ class Resuming:
             closed=closed,
             still_open=running,
             exit_code=code,
+            paused=paused,
         )
 
     def _say_resumed(self) -> None:
@@ -210,7 +212,7 @@ class Resuming:
         rows = self._open_rows()
         for row in rows:
             result = self._recorded.results.get(row.execution_id)
-            if result is not None and row.ending is None and result[1]["ending"] not in _UNSEEN_ENDINGS:
+            if result is not None and row.ending is None and result[1]["ending"] not in UNSEEN_ENDINGS:
                 at, data = result
                 self._ledger.record_result(row.execution_id, at, data["ending"], data["exit_code"])
         return self._record([taken for row in rows if (taken := self._recorded_outcome(row)) is not None])
@@ -219,11 +221,7 @@ class Resuming:
         recorded = self._recorded.outcomes.get(row.execution_id)
         if recorded is None:
             return None
-        at, data = recorded
-        reason = f"{data['skip']}: {data['reason']}" if data["skip"] else data["reason"]
-        return OutcomeRow(
-            run_id=self._run_id, execution_id=row.execution_id, at=at, outcome=data["outcome"], reason=reason
-        )
+        return recorded_outcome(self._run_id, row.execution_id, *recorded)
 
     def _skip_unstarted(self) -> int:
         """Record that what has no intent was never started; nothing of it was sent."""

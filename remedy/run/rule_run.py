@@ -11,7 +11,7 @@ from typing import assert_never
 
 from remedy.errors import StateError
 from remedy.gate import LiveFacts
-from remedy.model import Outcome, Reading, Scope, Verdict
+from remedy.model import Execution, Outcome, OutcomeClass, Reading, Scope, Verdict
 from remedy.outcomes import Ended
 from remedy.plan import RulePlan
 from remedy.rollout import (
@@ -33,7 +33,7 @@ from remedy.rollout import (
     WaveEnded,
     WaveStarted,
 )
-from remedy.run.collect import collect
+from remedy.run.collect import Collection, collect
 from remedy.run.crew import Crew
 from remedy.run.host_work import HostTask, HostWork
 from remedy.run.so_far import RuleStarted, RunSoFar
@@ -65,6 +65,9 @@ class RuleRun:
         self._crew: Crew[_Message] = so_far.around.crews(max(1, rule_plan.spec.concurrency))
         self._finished = False
         self._soak_until: float | None = None
+        self._bad: set[str] = set()
+        self._unrecorded: set[str] = set()
+        self._is_braked = False
 
     def carry_out(self) -> None:
         """
@@ -72,9 +75,22 @@ class RuleRun:
 
         Raises:
             StateError: evidence could not be written, or a bug of ours; what ran
-                was waited for.
+                was waited for, and the breaker is open if too much of it went bad.
         """
         self._tell_start()
+        try:
+            self._roll_out()
+        except BaseException as exc:
+            braked = self._brake_failed()
+            if braked and isinstance(exc, StateError):
+                raise StateError(f"{exc}; {braked}") from exc
+            raise
+        self._brake_late()
+        counts = outcome_counts(end for end in self._so_far.ends if end.execution.rule == self._name)
+        self._note(AuditType.ROLLOUT_ENDED, {"outcomes": {outcome.value: count for outcome, count in counts.items()}})
+
+    def _roll_out(self) -> None:
+        """Drive the rollout until it is finished and nobody is at work; raise the first failure, if there was one."""
         with self._crew:
             try:
                 self._carry_on(self._rollout.on(Begin()))
@@ -86,9 +102,6 @@ class RuleRun:
                 raise
         if self._so_far.failure is not None:
             raise self._so_far.failure
-        self._brake_late()
-        counts = outcome_counts(end for end in self._so_far.ends if end.execution.rule == self._name)
-        self._note(AuditType.ROLLOUT_ENDED, {"outcomes": {outcome.value: count for outcome, count in counts.items()}})
 
     def _tell_start(self) -> None:
         spec = self._rule_plan.spec
@@ -170,10 +183,30 @@ class RuleRun:
         self._so_far.halts.append(RuleHalt(rule=self._name, by=effect.by.value, reason=effect.reason))
         self._so_far.tell(effect)
         if self._so_far.failure is not None:
+            # The breaker waits for the end of what runs: see _brake_failed.
             return
         self._note(AuditType.ROLLOUT_HALTED, {"by": effect.by.value, "reason": effect.reason})
         if effect.by is HaltedBy.MAX_BAD:
             self._around.evidence.open_breaker(self._name, effect.reason)
+            self._is_braked = True
+
+    def _brake_failed(self) -> str:
+        """
+        Open the breaker also when the run has failed; return what to say of it, '' when nothing is.
+
+        A host counts as bad, too, when something was started there and its end could
+        not be recorded: the next run will find it `lost` or `unverified`.
+        """
+        bad, spec = self._rollout.bad_hosts | self._bad | self._unrecorded, self._rule_plan.spec
+        if self._is_braked or len(bad) <= spec.max_bad:
+            return ""
+        reason = f"{len(bad)} bad, more than max_bad {spec.max_bad}, in a run that failed"
+        said = f"{self._name} has {reason}, and is paused until: remedy release {self._name} --reason TEXT"
+        try:
+            self._around.evidence.open_breaker(self._name, reason)
+        except StateError as exc:
+            return f"{said}; of that, not everything could be recorded: {exc}"
+        return said
 
     def _brake_late(self) -> None:
         """
@@ -221,8 +254,8 @@ class RuleRun:
                 task,
                 self._around,
                 live=self._live,
-                on_grant=lambda execution: so_far.granted(execution, self._rule_plan.rule.risk),
-                on_end=self._crew.put,
+                on_grant=self._granted,
+                on_end=self._ended,
             )
             healed = work.carry_out()
             failure = None
@@ -235,6 +268,18 @@ class RuleRun:
             if failure is not None:
                 so_far.fail(failure)
             self._crew.put(HostEnded(host, healed))
+
+    def _granted(self, execution: Execution) -> None:
+        self._unrecorded.add(execution.host)
+        self._so_far.granted(execution, self._rule_plan.rule.risk)
+
+    def _ended(self, end: ExecutionEnd) -> None:
+        """Hear, in the host's thread, of an end that is recorded; the main thread may not come to it any more."""
+        host = end.execution.host
+        self._unrecorded.discard(host)
+        if end.ended.outcome.outcome_class is OutcomeClass.BAD:
+            self._bad.add(host)
+        self._crew.put(end)
 
     # After the soak
 
@@ -269,11 +314,22 @@ class RuleRun:
             asked_to_stop=lambda: bool(self._so_far.stop_reason()),
             crews=around.crews,
         )
+        elsewhere = self._elsewhere(collection)
         relapsed, unread = self._relapses(scope, collection.readings)
+        relapsed, unread = relapsed - elsewhere, unread | elsewhere
         self._so_far.relapsed |= {f"{host} ({self._name})" for host in relapsed}
         for word, names in (("relapsed", relapsed), ("unread", unread)):
             self._note_hosts(AuditType.WAVE_READ, word, sorted(names), facts={})
         return HostsRead(frozenset(relapsed), frozenset(unread))
+
+    def _elsewhere(self, collection: Collection) -> set[str]:
+        """Return the hosts that lead elsewhere than when the plan was made: what was read there proves nothing."""
+        planned = self._so_far.endpoints
+        return {
+            end.host
+            for end in collection.host_ends
+            if end.endpoint and end.endpoint != planned.get(end.host, end.endpoint)
+        }
 
     def _relapses(self, scope: Scope, readings: Iterable[Reading]) -> tuple[set[str], set[str]]:
         """Return the hosts on which what was fixed matches again, and those of which that cannot be told."""

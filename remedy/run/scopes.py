@@ -1,15 +1,15 @@
 """Scopes: which rules look at which hosts, from patterns on the command line and in the rules."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from remedy.errors import NothingNamed, Place, Problem, RemedyError, UsageError
 from remedy.load.inventory.hosts import Inventory
 from remedy.load.inventory.patterns import select
-from remedy.model import Rule, Scope
+from remedy.model import Host, Rule, Scope, Transport
 from remedy.text import nearest
 
-__all__ = ["Selection", "choose_rules", "choose_scopes", "pattern_problems"]
+__all__ = ["Selection", "choose_rules", "choose_scopes", "pattern_problems", "without_aliases"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +62,39 @@ def _all_known(noun: str, asked: Iterable[str], known: Iterable[str], *, what: s
             near = nearest(name, there)
             hint = f"; {', '.join(near)}?" if near else ""
             raise NothingNamed(f"{what} {name}: there is no such {noun}{hint}; nobody was contacted")
+
+
+def without_aliases(inventory: Inventory) -> Inventory:
+    """
+    Return the inventory, hosts barred of which another name leads to the same address and port.
+
+    Whoever is not selected counts as well: a second name must be no way around a
+    protected host, a pause, a cooldown or a budget. Names that only resolve to one
+    address are found when hosts are collected from.
+    """
+    by_way: dict[tuple[str, int], list[str]] = {}
+    for host in inventory.hosts.values():
+        by_way.setdefault(_way(host), []).append(host.name)
+    hosts = dict(inventory.hosts)
+    for names in by_way.values():
+        if len(names) == 1:
+            continue
+        said = f"{', '.join(sorted(names))} all lead to one machine; keep one name for each machine"
+        for name in names:
+            host = hosts[name]
+            if host.connection.barred is None:
+                hosts[name] = replace(host, connection=replace(host.connection, barred=said))
+    return replace(inventory, hosts=hosts)
+
+
+def _way(host: Host) -> tuple[str, int]:
+    """Return where a host leads as far as the inventory alone says it."""
+    if host.transport is Transport.LOCAL:
+        return ("", 0)
+    return ((host.connection.address or host.name).lower(), host.connection.port or _PORTS[host.transport])
+
+
+_PORTS = {Transport.SSH: 22, Transport.WINRM: 5986}
 
 
 def choose_scopes(

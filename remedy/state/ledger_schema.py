@@ -37,6 +37,8 @@ APPLICATION_ID = 0x72656D79
 
 _BUSY_TIMEOUT_S = 10.0
 _COPIES_MAX = 20
+_CACHE_KIB = 65_536
+"""What SQLite may keep of the file in memory: the indexes of a run of 100,000 executions; its default is 2,000."""
 _FILE_MODE = 0o600
 _CURE = "restore it from a backup; the audit log tells what was done since"
 
@@ -207,6 +209,7 @@ def _set_up(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA synchronous = EXTRA")
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute("PRAGMA trusted_schema = OFF")
+    # connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
 
 
 def _migrate(connection: sqlite3.Connection, shown: Path, migrations: Sequence[Sequence[str]]) -> None:

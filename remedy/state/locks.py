@@ -9,6 +9,7 @@ import fcntl
 import json
 import os
 import re
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -28,6 +29,8 @@ _PLAIN = re.compile(r"[A-Za-z0-9._-]{1,120}")
 _HOLDER_BYTES_MAX = 4_096
 _WHAT_CHARACTERS_MAX = 500
 _OPENINGS_MAX = 100
+_LOOKS_AT_RUN = 50
+_LOOK_S = 0.01
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,10 +117,20 @@ class Locks:
         """
         Take the lock of a run: held for its life, before its row is in the ledger.
 
+        Others probe it for an instant, to see whether the run lives; that is waited
+        out, for half a second at most.
+
         Raises:
             LockHeld: the run is under way in another process.
             StateError: the lock's file cannot be used.
         """
+        for _ in range(_LOOKS_AT_RUN):
+            try:
+                return self._take("run", run_id)
+            except LockHeld:
+                if self.run_is_held(run_id):
+                    raise
+            time.sleep(_LOOK_S)
         return self._take("run", run_id)
 
     def run_is_held(self, run_id: str) -> bool:
@@ -125,7 +138,7 @@ class Locks:
         Say whether a run is alive: whether some process (this one too) holds its lock.
 
         Only for runs: a probe takes the lock for an instant, which a taker of the
-        same lock could meet; a run's lock is taken once, before others know its id.
+        same lock could meet; `run` waits that out.
 
         Raises:
             StateError: that cannot be found out.

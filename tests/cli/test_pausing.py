@@ -65,14 +65,16 @@ def test_pause_is_in_ledger_and_audit_log_and_its_end_is_named(
 
 def test_pause_without_an_end_says_so(line: CommandLine) -> None:
     """A pause without --for or --until says that it has no end of its own; one with an end says when."""
-    endless = line.remedy("pause", "--all", *WHY)
+    short = line.remedy("pause", "--all", *WHY, "--for", "1h")
     ending = line.remedy("pause", "--all", *WHY, "--for", "2h")
 
-    assert "it has no end of its own" in endless.out
-    assert "it has no end of its own" not in ending.out
-    assert "(in 2h)" in ending.out
-    assert "it replaces an earlier pause: everything, until somebody ends it" in ending.out
     (held,) = pauses(line)
+    endless = line.remedy("pause", "--all", *WHY)
+
+    assert "it has no end of its own" in endless.out
+    assert "it has no end of its own" not in short.out + ending.out
+    assert "(in 2h)" in ending.out
+    assert "it replaces an earlier pause: everything, until " in ending.out
     assert held.until == held.at + timedelta(hours=2)
 
 
@@ -231,3 +233,19 @@ def test_runs_lists_pauses_as_json_too(line: CommandLine) -> None:
 
     assert (pause["of"], pause["name"], pause["reason"]) == ("group", "db", "storage migration")
     assert pause["until"] is not None
+
+
+def test_somebody_elses_longer_pause_is_not_ended_by_a_shorter_one(line: CommandLine) -> None:
+    """A pause that would end sooner than the one that is there is refused; a longer one replaces it."""
+    line.remedy("pause", "--rule", "flag-high", "--for", "2h", *WHY)
+
+    shorter = line.remedy("pause", "--rule", "flag-high", "--for", "10m", "--reason", "quick look")
+    (held,) = pauses(line)
+    longer = line.remedy("pause", "--rule", "flag-high", "--reason", "until the vendor answers")
+    (endless,) = pauses(line)
+
+    assert (shorter.code, longer.code) == (1, 0)
+    assert "paused for longer already" in shorter.err
+    assert "remedy unpause --rule flag-high" in shorter.err
+    assert held.reason == "storage migration"
+    assert endless.until is None

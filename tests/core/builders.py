@@ -30,7 +30,7 @@ from remedy.model import (
     VerifyUntil,
 )
 from remedy.model import RowPromise as Promise
-from remedy.plan import NO_HISTORY, History, Plan
+from remedy.plan import NO_HISTORY, History, Plan, Unseen
 from remedy.planning import build_plan
 from remedy.port import Captured, CollectorEnding, CollectorOutput
 from remedy.precautions import NO_PRECAUTIONS, Precautions
@@ -212,6 +212,7 @@ def planned(
     now: datetime = NOW,
     signals: Mapping[str, Signal] = SIGNALS,
     precautions: Precautions = NO_PRECAUTIONS,
+    unseen: Unseen | None = None,
 ) -> Plan:
     """Return the plan that readings lead to, as a run makes it."""
     fresh = by_host(only_fresh(readings, signals, now=now))
@@ -224,6 +225,7 @@ def planned(
         accept_matched=accept_matched,
         created_at=now,
         precautions=precautions,
+        unseen=unseen,
     )
 
 

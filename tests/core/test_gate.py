@@ -149,7 +149,10 @@ REFUSALS = {
         replace(REQUEST, windows=(SUNDAY_MORNING,), needed_s=901),
         LEDGER,
         LIVE,
-        Refusal(skip=Skip.OUTSIDE_WINDOW, reason="sun 08:00-09:00 UTC ends before a deadline of 901s"),
+        Refusal(
+            skip=Skip.OUTSIDE_WINDOW,
+            reason="sun 08:00-09:00 UTC ends in less than the 901s that the deadline and its grace need",
+        ),
     ),
     "rule's budget": (
         replace(REQUEST, per_rule=TEN),

@@ -14,7 +14,7 @@ from remedy.errors import UsageError
 from remedy.holds import Override, Pause, PauseOf
 from remedy.limits import Budget, Limit
 from remedy.model import Connection, Hold
-from remedy.plan import NO_HISTORY, Plan
+from remedy.plan import NO_HISTORY, Plan, Unseen
 from remedy.plan_document import plan_document
 from remedy.plan_file import PLAN_BYTES_MAX, Standing, plan_file_text, plan_of_file
 from remedy.precautions import NO_PRECAUTIONS, Precautions
@@ -44,6 +44,7 @@ def plan(**more: Any) -> Plan:
         READINGS,
         history=replace(NO_HISTORY, pauses=(PAUSE,), busy={"web-1": "run-1"}),
         precautions=PRECAUTIONS,
+        unseen=Unseen(unknown=("web-3",), unreachable=("web-9",)),
         **more,
     )
 
@@ -108,10 +109,26 @@ CHANGES: dict[str, tuple[Callable[[], Standing], str]] = {
     "max_bad": (
         lambda: standing(
             rules={
-                "low-disk": replace(standing().rules["low-disk"], rollout=replace(RULE.rollout, max_bad=Limit(count=7)))
+                "low-disk": replace(standing().rules["low-disk"], rollout=replace(RULE.rollout, max_bad=Limit(count=1)))
             }
         ),
-        "rules[low-disk].limits.max_bad: 0 in the plan, 7 now",
+        "rules[low-disk].limits.max_bad: 0 in the plan, 1 now",
+    ),
+    "what a collector looks at": (
+        lambda: standing(hosts={**standing().hosts, "web-1": replace(MEMBERS[0], params={"disk": {"skip": "/srv"}})}),
+        'hosts.web-1.signal_params.disk: null in the plan, {"skip":"/srv"} now',
+    ),
+    "fix of the platform gone": (
+        lambda: standing(rules={"low-disk": replace(standing().rules["low-disk"], fix={})}),
+        "rule low-disk has no fix for linux any more",
+    ),
+    "key of the signal": (
+        lambda: standing(signals={**SIGNALS, "disk": replace(DISK, key=("mount", "read_only"))}),
+        "rule low-disk: the rows of signal disk have another key now",
+    ),
+    "newly protected, first of all": (
+        lambda: standing(precautions=replace(standing().precautions, protected=frozenset({"web-1"}))),
+        "precautions.protected",
     ),
     "budget": (
         lambda: standing(precautions=replace(standing().precautions, per_rule=Budget(hosts=900, window_s=86_400))),

@@ -221,3 +221,21 @@ def test_tilde_is_the_callers_home(tmp_path: Path) -> None:
         "/home/anna/hosts.yaml",
         Path("/home/anna/state"),
     )
+
+
+@pytest.mark.parametrize("named", ["rules", "inventory"])
+def test_safeguards_beside_the_rules_and_the_inventory_hold_from_everywhere(tmp_path: Path, named: str) -> None:
+    """Whoever stands elsewhere and names rules or inventory by flag is bound by the remedy.yaml above them."""
+    repository, elsewhere = tmp_path / "repository", tmp_path / "elsewhere"
+    (repository / "rules").mkdir(parents=True)
+    elsewhere.mkdir()
+    (repository / "remedy.yaml").write_text("protected: db-1\nbudgets: {per_rule: 5/24h}\n")
+    (repository / "inventory.yaml").write_text("all: {hosts: {db-1: }}\n")
+    (elsewhere / "remedy.yaml").write_text("budgets: {per_rule: 9/24h}\n")
+    place = {"rules": repository / "rules", "inventory": repository / "inventory.yaml"}[named]
+
+    config = load_config(elsewhere, environment={}, system_file=tmp_path / "none", **{f"{named}_flag": str(place)})
+
+    assert [each.hosts for each in config.safeguards.protected] == ["db-1"]
+    assert str(config.safeguards.per_rule) == "5/24h"
+    assert set(config.safeguard_files) == {elsewhere / "remedy.yaml", repository / "remedy.yaml"}

@@ -316,7 +316,10 @@ def test_windows_are_typed_values(root: Path) -> None:
     assert str(second) == "mon 00:00-24:00 UTC"
 
 
-_SHORT = "low-disk/rule.yaml:14:17: change_windows: the longest is {}, and the fix for windows may take 10m"
+_SHORT = (
+    "low-disk/rule.yaml:14:17: change_windows: the longest is {}, "
+    "and the fix for windows may take 10m45s with its grace"
+)
 _TOUCHING = '{days: [sat], from: "22:00", to: "22:06", zone: UTC}, {days: [sun], from: "00:06", to: "00:12", zone: %s}'
 
 

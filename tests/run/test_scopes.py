@@ -6,8 +6,8 @@ import pytest
 
 from remedy.errors import NothingNamed, Place, Problem, UsageError
 from remedy.load.inventory.hosts import Inventory
-from remedy.model import Exemption, Host
-from remedy.run.scopes import choose_rules, choose_scopes, pattern_problems
+from remedy.model import Connection, Exemption, Host
+from remedy.run.scopes import choose_rules, choose_scopes, pattern_problems, without_aliases
 from tests.run.fleet import rule
 
 NAMES = ("db-1", "db-2", "web-1", "web-2")
@@ -200,3 +200,20 @@ def test_exemption_is_refused_at_its_own_place():
 
     with pytest.raises(NothingNamed, match=r"^rule.yaml:17:12: exempt\[0\].hosts: no host"):
         choose_scopes([replace(rule(), exempt=exempt)], INVENTORY, limit=None)
+
+
+def test_second_name_of_a_machine_bars_both():
+    """Two names with one address and port are barred, also when only one of them would be selected; others are not."""
+    hosts = {
+        "db-1": Host(name="db-1", connection=Connection(address="192.0.2.1")),
+        "alias": Host(name="alias", connection=Connection(address="192.0.2.1", port=22)),
+        "jump": Host(name="jump", connection=Connection(address="192.0.2.1", port=2222)),
+        "web-1": Host(name="web-1"),
+        "WEB-1.": Host(name="WEB-1.", connection=Connection(address="WEB-1")),
+    }
+
+    found = without_aliases(Inventory(hosts=hosts, groups={}, source="x")).hosts
+
+    barred = {name: host.connection.barred for name, host in found.items() if host.connection.barred}
+    assert set(barred) == {"db-1", "alias", "web-1", "WEB-1."}
+    assert barred["db-1"] == "alias, db-1 all lead to one machine; keep one name for each machine"

@@ -16,6 +16,7 @@ from remedy.cli.readings_kept import keep_readings
 from remedy.cli.stopping import Stopping, stopping
 from remedy.cli.watching import Watching
 from remedy.limits import Limit
+from remedy.model import Mode
 from remedy.plan import Plan
 from remedy.render.apply import apply_json, summary_text
 from remedy.render.scan import coverage_text
@@ -184,10 +185,11 @@ class RealRun:
             facts = {"hold": override.hold.value, "rule": override.rule, "host": override.host}
             said = {"reason": override.reason, "actor": self._caller.actor}
             evidence.note(AuditType.HOLD_OVERRIDDEN, {**facts, **said})
-        accepted = self._flags.accept_matched
         for rule_plan in plan.rules:
-            if accepted is not None and not rule_plan.fuse and rule_plan.matched > rule_plan.matched_max:
-                counts = {"matched": rule_plan.matched, "accepted": accepted}
+            # Also of a plan file: it was let through when the plan was made, and is carried out now.
+            over = rule_plan.rule.mode is Mode.FIX and rule_plan.matched > rule_plan.matched_max
+            if over and not rule_plan.fuse:
+                counts = {"matched": rule_plan.matched, "matched_max": rule_plan.matched_max}
                 whose = {"rule": rule_plan.rule.name, "actor": self._caller.actor}
                 evidence.note(AuditType.FUSE_ACCEPTED, {**counts, **whose})
 

@@ -1,15 +1,13 @@
 """`remedy stop`, `start` and `release`: what a person holds, and lets go; each leaves evidence."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from platform import node
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from remedy import __version__
-from remedy.cli.caller import caller_now, new_run_id, utc_now
+from remedy.cli.caller import caller_now, utc_now
 from remedy.cli.composition import Options, state_of
 from remedy.cli.console import Talk
+from remedy.cli.recorded import recorded_action
 from remedy.errors import NothingNamed, StateError, UsageError
-from remedy.state.audit import AuditLog
 from remedy.state.audit_format import AuditType
 from remedy.state.directory import StateDirectory
 from remedy.state.ledger import Ledger
@@ -19,20 +17,6 @@ __all__ = ["run_release", "run_start", "run_stop"]
 
 def _state(options: Options) -> StateDirectory:
     return state_of(options, caller_now())[0]
-
-
-@contextmanager
-def _recorded(state: StateDirectory) -> Iterator[AuditLog]:
-    """Yield an audit file of its own for one action of a person."""
-    caller = caller_now()
-    audit = AuditLog.create(state.audit, new_run_id(utc_now()), utc_now)
-    try:
-        facts = {"actor": caller.actor, "command": caller.command, "version": __version__, "controller": node()}
-        audit.append(AuditType.RUN_STARTED, facts)
-        yield audit
-        audit.append(AuditType.RUN_ENDED, {"exit_code": 0}, sync=True)
-    finally:
-        audit.close()
 
 
 def _needs_reason(reason: str) -> None:
@@ -51,7 +35,7 @@ def run_stop(options: Options, reason: str) -> int:
         talk.say(f"it was stopped already: {before}")
     try:
         state.prepare()
-        with _recorded(state) as audit:
+        with recorded_action(state, caller) as audit:
             audit.append(AuditType.STOP_SET, {"actor": caller.actor, "reason": reason}, sync=True)
     except StateError as exc:
         talk.say(f"the stop holds, but it is not in the audit log: {exc}")
@@ -66,7 +50,7 @@ def run_start(options: Options) -> int:
         talk.result([f"nothing is stopped in {state.path}"])
         return 0
     state.prepare()
-    with _recorded(state) as audit:
+    with recorded_action(state, caller) as audit:
         audit.append(AuditType.STOP_CLEARED, {"actor": caller.actor, "reason": reason}, sync=True)
         state.clear_stop()
     talk.result([f"started: {state.stop} is gone (it said: {reason})"])
@@ -87,18 +71,36 @@ def run_release(options: Options, rule: str, reason: str) -> int:
     state.prepare()
     ledger = Ledger.open(state.ledger)
     try:
-        with _recorded(state) as audit:
+        _refuse_nothing(state, ledger, rule, options.limit)
+        with recorded_action(state, caller) as audit:
             kind = AuditType.BREAKER_CLOSED if options.limit is None else AuditType.QUARANTINE_RELEASED
             facts = {"actor": caller.actor, "rule": rule, "host": options.limit, "reason": reason}
             audit.append(kind, facts, sync=True)
-            released = ledger.release(rule, options.limit, utc_now(), reason, caller.actor)
-            breakers = ledger.breakers()
+            ledger.release(rule, options.limit, utc_now(), reason, caller.actor)
     finally:
         ledger.close()
-    where = f" on {options.limit}" if options.limit is not None else ""
-    if not released:
-        what = "no ended attempts to forget" if options.limit is not None else "no open breaker"
-        there = f"open breakers: {', '.join(breakers)}" if breakers else "no breaker is open"
-        raise NothingNamed(f"{rule}{where} has {what} in {state.path}; {there}")
-    talk.result([f"released: {rule}{where}"])
+    talk.result([f"released: {rule}{f' on {options.limit}' if options.limit is not None else ''}"])
     return 0
+
+
+def _refuse_nothing(state: StateDirectory, ledger: Ledger, rule: str, host: str | None) -> None:
+    """Refuse a release of nothing, before the audit log says that there was one."""
+    breakers = ledger.breakers()
+    if host is None and rule in breakers:
+        return
+    if host is not None and _has_attempts(state, rule, host):
+        return
+    where = f" on {host}" if host is not None else ""
+    what = "no ended attempts to forget" if host is not None else "no open breaker"
+    there = f"open breakers: {', '.join(breakers)}" if breakers else "no breaker is open"
+    raise NothingNamed(f"{rule}{where} has {what} in {state.path}; {there}; nothing was done")
+
+
+def _has_attempts(state: StateDirectory, rule: str, host: str) -> bool:
+    """Say whether a release would forget any attempts, by doing it in a copy of the ledger."""
+    with TemporaryDirectory() as directory:
+        copy = Ledger.open_copy(state.ledger, Path(directory))
+        try:
+            return copy.release(rule, host, utc_now(), "tried in a copy", "nobody") > 0
+        finally:
+            copy.close()

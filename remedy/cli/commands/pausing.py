@@ -104,6 +104,7 @@ def _recorded_pause(state: StateDirectory, caller: Caller, pause: Pause, *, chec
     ledger = Ledger.open(state.ledger)
     try:
         before = _found(ledger, pause.of, pause.name)
+        _refuse_shorter(before, pause)
         facts = {
             **_facts(pause, caller),
             "until": pause.until,
@@ -116,6 +117,20 @@ def _recorded_pause(state: StateDirectory, caller: Caller, pause: Pause, *, chec
     finally:
         ledger.close()
     return before
+
+
+def _refuse_shorter(before: Pause | None, pause: Pause) -> None:
+    """
+    Refuse to end somebody's pause sooner by setting another one.
+
+    Raises:
+        UsageError: the pause that is there lasts longer; it names who set it, and how to end it.
+    """
+    if before is None or before.is_over(pause.at) or pause.until is None:
+        return
+    if before.until is None or before.until > pause.until:
+        said = pause_line(before, pause.at)
+        raise UsageError(f"it is paused for longer already: {said}; nothing was changed; to end it: {before.cure}")
 
 
 def run_unpause(options: Options, asked: PauseAsked, reason: str) -> int:

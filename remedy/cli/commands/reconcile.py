@@ -37,7 +37,6 @@ __all__ = ["run_reconcile"]
 
 _SEARCHED_MAX = 1_000
 _UNSEEN = (Outcome.LOST, Outcome.UNVERIFIED)
-_DRAWN_FROM_ABSENCE = (Reconciled.NEVER_STARTED, Reconciled.REBOOTED)
 
 
 def run_reconcile(options: Options, run_id: str) -> int:
@@ -162,7 +161,6 @@ class _Asking:
             def on_answer(answer: HostAnswer) -> None:
                 for execution_id, found in answer.found.items():
                     self._record(by_id[execution_id], found, audit, caller)
-                self._say_doubt(answer, starts)
                 self._talk.progress(f"asked {answer.host}")
 
             answers = ask_hosts(questions, runners, clock=utc_now, on_answer=on_answer, asked_to_stop=stop.asked)
@@ -194,17 +192,6 @@ class _Asking:
             reason=found.reason,
             actor=caller.actor,
         )
-
-    def _say_doubt(self, answer: HostAnswer, starts: Mapping[str, Start]) -> None:
-        """Say where an absent marker was taken for proof, and nobody knows that it is the same machine."""
-        for execution_id, found in answer.found.items():
-            known = starts.get(execution_id, Start()).endpoint
-            if found.found in _DRAWN_FROM_ABSENCE and not known:
-                self._talk.say(
-                    f"{untrusted(answer.host)} leads to {answer.endpoint}; where it led when {execution_id} started "
-                    "is not recorded: if that was another machine, this says nothing"
-                )
-                return
 
 
 def _questions(

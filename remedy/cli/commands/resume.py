@@ -32,6 +32,8 @@ from remedy.text import counted, nearest, untrusted
 __all__ = ["run_resume"]
 
 _SEARCHED_MAX = 1_000
+_STOPPING = "stopping: what may still be running is left open (again: end at once); resume again to close it"
+_ENDED = "ended at once; resume again to close the run"
 _GOES_ON = (Outcome.SKIPPED, Outcome.UNREACHABLE, Outcome.FAILED)
 _ASK_THE_HOST = (Outcome.LOST, Outcome.UNVERIFIED)
 
@@ -60,7 +62,7 @@ def run_resume(options: Options, run_id: str) -> int:
         locks = Locks(
             state.locks, run_id=own_id, what=caller.command, pid=os.getpid(), controller=node(), clock=utc_now
         )
-        with locks.run(run_id), stopping() as stop:
+        with locks.run(run_id), stopping(_STOPPING, ended=_ENDED) as stop:
             # Asked again: it may have ended, or been closed, before its lock was ours.
             record = _known(run_id, ledger, state)
             _refuse_ended(run_id, record, state)
@@ -77,6 +79,7 @@ def run_resume(options: Options, run_id: str) -> int:
                     watcher=_Watching(talk=talk, stop=stop, audit_directory=state.audit),
                 )
                 resumed = resuming.carry_out()
+        talk.say(*resumed.paused)
         record = ledger.run(run_id)
         if talk.as_json:
             executions = record.executions if record is not None else ()
@@ -188,6 +191,7 @@ def _resumed_json(run_id: str, own_id: str, resumed: Resumed, executions: Sequen
         ],
         "torn_file": recovered.torn_file if recovered is not None else "",
         "audit_file_odd": resumed.recorded.odd,
+        "paused": list(resumed.paused),
         "executions": [execution_json(each) for each in executions],
     }
 
