@@ -1,0 +1,1 @@
+"""A deterministic simulator: the production code over a simulated fleet, disk, store, clock and operators."""
