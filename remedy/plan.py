@@ -40,8 +40,8 @@ GRACE_S = 45
 """
 How much longer than its deadline a fix may be at work after its intent.
 
-20 s until the host gives up waiting for the payload, 3 s for its log, 5 s until
-`timeout -k 5` kills it, 8 s for the controller's watchdog, the rest to write it down.
+10 s that the ledger may be busy after the intent was dated, 20 s until the host gives
+up waiting for the payload, 3 s for its log, 5 s until `timeout -k 5` kills it, and 7 s.
 """
 
 Incident = tuple[str, str, Key]

@@ -12,7 +12,7 @@ has is `lost`, or `unverified`, for whoever resumes the run.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
@@ -99,6 +99,7 @@ class Evidence:
         self._sources = sources
         self._witness = witness
         self._begun = False
+        self._endpoints: Mapping[str, str] = {}
         self._wishes: GroupCommit[Wish, Permit | Refusal] = GroupCommit(self.admit_all)
         self._results: GroupCommit[_Told[ResultRow], None] = GroupCommit(self._record_results)
         self._outcomes: GroupCommit[_Told[OutcomeRow], None] = GroupCommit(self._record_outcomes)
@@ -126,6 +127,7 @@ class Evidence:
         run = RunRow(id=self._run_id, started_at=self._clock(), actor=actor, command=command, plan_digest=plan.digest)
         self._ledger.begin_run(run, plan.executions)
         self._begun = True
+        self._endpoints = plan.endpoints
 
     def _keep_sources(self, plan: Plan) -> dict[str, Any]:
         """Keep the plan and the scripts that it would run; return their digests, as its record has them."""
@@ -181,13 +183,17 @@ class Evidence:
         wish_of = {id(intent): wish for (_request, intent), wish in zip(pairs, wishes, strict=True)}
 
         def decide(request: Request, facts: LedgerFacts) -> Permit | Refusal:
-            return deciding[id(request)](request, facts)
+            # The time of the decision, not of the asking: who waited for the ledger is judged by now.
+            return deciding[id(request)](replace(request, now=self._clock()), facts)
 
         def sync_intents(granted: Sequence[Intent]) -> None:
-            records = [(AuditType.EXECUTION_INTENT, intent_facts(wish_of[id(intent)])) for intent in granted]
+            records = [(AuditType.EXECUTION_INTENT, self._intent_facts(wish_of[id(intent)])) for intent in granted]
             self._audit.append_all(records, sync=True)
 
         return self._ledger.admit(pairs, decide=decide, sync_intents=sync_intents)
+
+    def _intent_facts(self, wish: Wish) -> dict[str, Any]:
+        return intent_facts(wish, endpoint=self._endpoints.get(wish.execution.host, ""))
 
     def _intent(self, wish: Wish) -> Intent:
         execution = wish.execution

@@ -62,8 +62,12 @@ def _texts(value: ParamValue | None) -> tuple[str, ...]:
     return (value,) if isinstance(value, str) else ()
 
 
-def intent_facts(wish: Wish) -> dict[str, Any]:
-    """Return what the audit record of an intent says."""
+def intent_facts(wish: Wish, *, endpoint: str) -> dict[str, Any]:
+    """
+    Return what the audit record of an intent says.
+
+    `endpoint` is where the host led when the plan was made; '' when that is not known.
+    """
     execution = wish.execution
     return {
         "execution": execution.id,
@@ -73,6 +77,8 @@ def intent_facts(wish: Wish) -> dict[str, Any]:
         "script": execution.script,
         "script_sha256": execution.script_sha256,
         "deadline_s": execution.timeout_s,
+        "become_root": execution.become_root,
         "boot_id": wish.boot_id,
+        "endpoint": endpoint,
         "wave": wish.wave,
     }

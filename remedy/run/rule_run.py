@@ -99,6 +99,10 @@ class RuleRun:
             except BaseException as exc:
                 # The crew is waited for on the way out: until then it must be granted nothing more.
                 self._so_far.fail(exc if isinstance(exc, StateError) else _internal(self._name, exc))
+                first = self._so_far.failure
+                if isinstance(exc, StateError) and first is not None and first is not exc:
+                    # This may only be what came of it.
+                    raise first from exc
                 raise
         if self._so_far.failure is not None:
             raise self._so_far.failure

@@ -37,13 +37,13 @@ from remedy.state.ledger_sql import (
     insert_release,
     insert_run,
     set_outcome,
-    set_result,
+    set_outcomes,
+    set_results,
 )
 from remedy.state.values import key_json, utc_text
 
 __all__ = ["Ledger"]
 
-_Row = TypeVar("_Row")
 _T = TypeVar("_T")
 
 
@@ -174,7 +174,7 @@ class Ledger(LedgerReading):
         Raises:
             StateError: the ledger cannot be written; nothing is recorded.
         """
-        return self._recording(lambda connection: _each(batch, lambda row: set_result(connection, row)))
+        return self._recording(lambda connection: set_results(connection, batch))
 
     def record_outcome(
         self, execution_id: str, at: datetime, outcome: Outcome, reason: str = "", *, run_id: str
@@ -198,7 +198,7 @@ class Ledger(LedgerReading):
         Raises:
             StateError: the ledger cannot be written; nothing is recorded.
         """
-        return self._recording(lambda connection: _each(batch, lambda row: _set_one_outcome(connection, row)))
+        return self._recording(lambda connection: set_outcomes(connection, batch))
 
     def close_open(self, execution_id: str, outcome: Outcome, at: datetime, reason: str) -> bool:
         """
@@ -289,25 +289,6 @@ def _check_pair(request: Request, intent: Intent) -> None:
     asked = (request.execution_id, request.rule, request.host, request.key, request.script_sha256)
     if asked != (intent.execution_id, intent.rule, intent.host, intent.key, intent.script_sha256):
         raise ValueError(f"the intent of {intent.execution_id} is not that of the request {request.execution_id}")
-
-
-def _set_one_outcome(connection: sqlite3.Connection, row: OutcomeRow) -> None:
-    known = set_outcome(connection, row)
-    if known is not None and known is not row.outcome:
-        said = f"ended as {known.value} already, and now as {row.outcome.value}"
-        raise StateError(f"execution {row.execution_id} {said}")
-
-
-def _each(rows: Iterable[_Row], record: Callable[[_Row], None]) -> tuple[StateError | None, ...]:
-    """Record every row that nothing contradicts; return what contradicts the others, by place."""
-    found: list[StateError | None] = []
-    for row in rows:
-        try:
-            record(row)
-            found.append(None)
-        except StateError as exc:
-            found.append(exc)
-    return tuple(found)
 
 
 def _raise_first(contradictions: Iterable[StateError | None]) -> None:

@@ -209,7 +209,7 @@ def _set_up(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA synchronous = EXTRA")
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute("PRAGMA trusted_schema = OFF")
-    # connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+    connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
 
 
 def _migrate(connection: sqlite3.Connection, shown: Path, migrations: Sequence[Sequence[str]]) -> None:

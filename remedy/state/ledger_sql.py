@@ -46,7 +46,8 @@ __all__ = [
     "read_attempts",
     "read_pauses",
     "set_outcome",
-    "set_result",
+    "set_outcomes",
+    "set_results",
 ]
 
 _NOTHING_STARTED = frozenset({Outcome.SKIPPED, Outcome.UNREACHABLE, Outcome.REFUSED})
@@ -238,51 +239,76 @@ def insert_intent(connection: sqlite3.Connection, intent: Intent, key: str) -> N
         raise StateError(f"execution {intent.execution_id} is not pending in run {intent.run_id}; it is not started")
 
 
-def set_result(connection: sqlite3.Connection, row: ResultRow) -> None:
-    """
-    Record a result; the same again changes nothing.
-
-    Raises:
-        StateError: it was never admitted, or has another result; nothing is changed.
-    """
-    ended = (row.ending.value, row.exit_code)
-    changed = connection.execute(
+def set_results(connection: sqlite3.Connection, rows: Sequence[ResultRow]) -> tuple[StateError | None, ...]:
+    """Record results; return what contradicts each, if anything: that one is not recorded. The same again is none."""
+    changed = connection.executemany(
         "UPDATE intents SET result_at = ?, ending = ?, exit_code = ? WHERE execution_id = ? AND ending IS NULL",
-        (utc_text(row.at), *ended, row.execution_id),
+        [(utc_text(row.at), row.ending.value, row.exit_code, row.execution_id) for row in rows],
     ).rowcount
-    if changed:
-        return
+    if changed == len(rows):
+        return (None,) * len(rows)
+    return tuple(_other_result(connection, row) for row in rows)
+
+
+def _other_result(connection: sqlite3.Connection, row: ResultRow) -> StateError | None:
+    """Return what contradicts a result, if the intent has not got it."""
     known = connection.execute(
         "SELECT ending, exit_code FROM intents WHERE execution_id = ?", (row.execution_id,)
     ).fetchone()
     if known is None:
-        raise StateError(f"execution {row.execution_id} has a result and no intent")
-    if known != ended:
-        raise StateError(f"execution {row.execution_id} has the result {known[0]} already, and now {ended[0]}")
+        return StateError(f"execution {row.execution_id} has a result and no intent")
+    if known != (row.ending.value, row.exit_code):
+        said = f"has the result {known[0]} already, and now {row.ending.value}"
+        return StateError(f"execution {row.execution_id} {said}")
+    return None
+
+
+def set_outcomes(connection: sqlite3.Connection, rows: Sequence[OutcomeRow]) -> tuple[StateError | None, ...]:
+    """Record outcomes; return what contradicts each, if anything: that one is not recorded. The same again is none."""
+    if _set_outcomes(connection, rows) == len(rows):
+        return (None,) * len(rows)
+    return tuple(_other_outcome(connection, row) for row in rows)
+
+
+def _set_outcomes(connection: sqlite3.Connection, rows: Sequence[OutcomeRow]) -> int:
+    """Record the outcomes of those that may have one and have none; return how many that were."""
+    return connection.executemany(
+        _SET_OUTCOME,
+        [
+            (
+                utc_text(row.at),
+                row.outcome.value,
+                row.reason,
+                row.run_id,
+                row.execution_id,
+                row.outcome in _NOTHING_STARTED,
+            )
+            for row in rows
+        ],
+    ).rowcount
+
+
+def _other_outcome(connection: sqlite3.Connection, row: OutcomeRow) -> StateError | None:
+    """Return what contradicts an outcome, if the execution has not got it."""
+    try:
+        known = _known_outcome(connection, row)
+    except StateError as exc:
+        return exc
+    if known is row.outcome:
+        return None
+    said = f"ended as {known.value} already, and now as {row.outcome.value}"
+    return StateError(f"execution {row.execution_id} {said}")
 
 
 def set_outcome(connection: sqlite3.Connection, row: OutcomeRow) -> Outcome | None:
     """
-    Record an outcome, once; the same again changes nothing. Return the outcome that was there already.
+    Record an outcome, once. Return the outcome that was there already.
 
     Raises:
         StateError: the execution is not in the run's plan, or the outcome says that
             it was started and it has no intent in this run; nothing is changed.
     """
-    changed = connection.execute(
-        _SET_OUTCOME,
-        (
-            utc_text(row.at),
-            row.outcome.value,
-            row.reason,
-            row.run_id,
-            row.execution_id,
-            row.outcome in _NOTHING_STARTED,
-        ),
-    ).rowcount
-    if changed:
-        return None
-    return _known_outcome(connection, row)
+    return None if _set_outcomes(connection, [row]) else _known_outcome(connection, row)
 
 
 def _known_outcome(connection: sqlite3.Connection, row: OutcomeRow) -> Outcome:

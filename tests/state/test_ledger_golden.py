@@ -138,7 +138,7 @@ def test_golden_ledger_goes_on(opened, version):
     answers = ledger.admit(pairs, decide=by_gate, sync_intents=unsynced)
 
     skips = [getattr(answer, "skip", None) for answer in answers]
-    assert skips[:2] == ["host_busy", "paused"]
+    assert skips[:2] == ["host_busy", "breaker"]
     # In version 2 a person has paused everything until minute 90, and a rule: this one is free again.
     assert skips[2] is None
 

@@ -1,5 +1,6 @@
 """Locks between threads and processes."""
 
+import fcntl
 import json
 import os
 from pathlib import Path
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from remedy.errors import LockHeld, StateError
+from remedy.state import locks as locks_module
 from remedy.state.locks import Locks, short_lock
 from tests.state.builders import ticking
 
@@ -78,6 +80,56 @@ def test_run_is_held_is_false_without_a_lock_file(tmp_path):
         during = locks.run_is_held("run-1")
 
     assert (during, locks.run_is_held("run-1"), list(tmp_path.iterdir())) == (True, False, [])
+
+
+def probed(path):
+    """Hold a lock as a probe holds it; return its descriptor."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    fcntl.flock(descriptor, fcntl.LOCK_SH)
+    return descriptor
+
+
+def test_probe_of_a_dead_run_is_waited_out(tmp_path, monkeypatch):
+    """Somebody who looks whether a dead run lives holds its lock for an instant: its taker tries again."""
+    descriptor = probed(tmp_path / "run.run-1.lock")
+    slept = []
+
+    def sleep(seconds):
+        slept.append(seconds)
+        if len(slept) == 3:
+            os.close(descriptor)
+
+    monkeypatch.setattr(locks_module.time, "sleep", sleep)
+    with make_locks(tmp_path, "run-2").run("run-1"):
+        held = make_locks(tmp_path).run_is_held("run-1")
+
+    assert held
+    assert len(slept) == 3
+
+
+def test_probe_that_does_not_end_is_a_held_lock(tmp_path, monkeypatch):
+    """It is waited out for half a second, not longer."""
+    descriptor = probed(tmp_path / "run.run-1.lock")
+    slept = []
+    monkeypatch.setattr(locks_module.time, "sleep", slept.append)
+
+    with pytest.raises(LockHeld):
+        make_locks(tmp_path, "run-2").run("run-1")
+    os.close(descriptor)
+
+    assert sum(slept) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("kind", ["rule", "host", "run"])
+def test_lock_that_somebody_holds_is_not_waited_for(tmp_path, monkeypatch, kind):
+    """A lock that is held, and not only probed, is said at once."""
+    slept = []
+    monkeypatch.setattr(locks_module.time, "sleep", slept.append)
+
+    with getattr(make_locks(tmp_path), kind)("x"), pytest.raises(LockHeld):
+        getattr(make_locks(tmp_path, "run-2"), kind)("x")
+
+    assert slept == []
 
 
 def test_lock_taken_on_a_removed_file_does_not_count(tmp_path, monkeypatch):
