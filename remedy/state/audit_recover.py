@@ -144,8 +144,9 @@ def _close(path: Path, file: BinaryIO, checked: CheckedLog, *, disk: Disk) -> Re
                 digest = _digest(old, 0)
             size = torn.stat().st_size
     if checked.file.records:
-        # A head that survives a power cut must not name a record that does not.
-        disk.fsync(descriptor)
+        if not checked.file.torn_bytes:
+            # A head that survives a power cut must not name a record that does not.
+            disk.fsync(descriptor)
         head = Head(run=path.stem, seq=checked.file.records, head=checked.file.head)
         append_head(path.parent, head, disk=disk)
     return Recovered(

@@ -1,11 +1,15 @@
-"""`remedy resume` and `reconcile` as a person types them, without any host: what they refuse, and what they say."""
+"""`remedy resume`, `reconcile` and `release` as a person types them, without any host: what they refuse and say."""
 
 import os
+import signal
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from remedy.cli.stopping import stopping
 from remedy.gate import Permit
 from remedy.model import Outcome
 from remedy.port import FixEnding
@@ -216,3 +220,89 @@ def test_outcome_that_is_known_is_not_asked_for(line: CommandLine) -> None:
     assert resumed.code == 4
     assert "fixed" in resumed.out
     assert reconciled.code == 0
+
+
+def test_resume_says_which_rule_is_paused_and_what_releases_it(line: CommandLine) -> None:
+    """A dead run with more bad hosts than it may have pauses the rule; `release` ends that, and only once."""
+    dead_run(line, "web-1", "web-2", started=("web-1", "web-2"))
+
+    resumed = line.remedy("resume", RUN)
+    released = line.remedy("release", "low-disk", "--reason", "looked at both")
+    files = set((line.state / "audit").iterdir())
+    again = line.remedy("release", "low-disk", "--reason", "once more")
+
+    assert "low-disk is paused until: remedy release low-disk --reason TEXT" in resumed.err
+    assert line.records("breaker.opened")[0]["of_run"] == RUN
+    assert released.code == 0
+    assert "released: low-disk" in released.out
+    assert again.code == 6
+    assert set((line.state / "audit").iterdir()) == files
+
+
+def test_release_of_a_host_is_recorded_and_one_of_nothing_is_not(line: CommandLine) -> None:
+    """What has attempts is released, with who did it; what has none leaves no audit file that says so."""
+    dead_run(line, "web-1", started=("web-1",))
+    line.remedy("resume", RUN)
+
+    released = line.remedy("release", "low-disk", "-l", "web-1", "--reason", "looked at it")
+    files = set((line.state / "audit").iterdir())
+    again = line.remedy("release", "low-disk", "-l", "web-1", "--reason", "once more")
+    other = line.remedy("release", "low-disk", "-l", "web-9", "--reason", "mistyped")
+
+    (record,) = line.records("quarantine.released")
+    assert released.code == 0
+    assert (record["host"], record["reason"]) == ("web-1", "looked at it")
+    assert set(line.records("run.started")[-1]["actor"]) == {"user", "uid", "loginuid", "claims"}
+    assert (again.code, other.code) == (6, 6)
+    assert "no ended attempts to forget" in other.err
+    assert set((line.state / "audit").iterdir()) == files
+    assert line.remedy("audit", "verify").code == 0
+
+
+def test_stop_works_with_a_broken_ledger(line: CommandLine) -> None:
+    """A ledger that nobody can read is in no stop's way, and the audit log has who stopped, as for other actions."""
+    (line.state / "ledger.sqlite3").write_bytes(b"no ledger at all")
+
+    done = line.remedy("stop", "enough")
+
+    assert done.code == 0
+    assert (line.state / "STOP").exists()
+    assert set(line.records("run.started")[0]["actor"]) == {"user", "uid", "loginuid", "claims"}
+    assert line.records("stop.set")[0]["reason"] == "enough"
+
+
+def test_interrupted_resume_promises_no_waiting(line: CommandLine) -> None:
+    """Ctrl-C in a resume says that what may run is left open: nobody waits for it, as an apply would."""
+    dead_run(line, "web-1", started=("web-1",), at=datetime.now(UTC))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "remedy", "resume", RUN],
+        cwd=line.directory,
+        env=line.environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    while not process.stderr.readline().startswith("open: "):
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    _out, err = process.communicate(timeout=30)
+
+    assert process.returncode == 130
+    assert "stopping: what may still be running is left open" in err
+    assert "waited for" not in err
+
+
+def test_stopping_says_what_it_is_told_to_say(capfd: pytest.CaptureFixture[str]) -> None:
+    """By default a first Ctrl-C says that what runs is waited for; a command may say something else."""
+    for words in ((), ("stopping: something else",)):
+        with stopping(*words) as stop:
+            os.kill(os.getpid(), signal.SIGINT)
+            assert stop.asked()
+
+    said = [each for each in capfd.readouterr().err.splitlines() if each]
+    assert said == [
+        "stopping: nothing new is started, what runs is waited for (again: end at once)",
+        "stopping: something else",
+    ]

@@ -2,6 +2,7 @@
 
 import tempfile
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from remedy.rollout import Halted, Soak, WaveStarted
 from remedy.run.apply import ExecutionStarted, RuleStarted
 from remedy.run.evidence import Evidence
 from remedy.run.so_far import RunSoFar
-from remedy.state.audit import AuditLog
+from remedy.state.audit import AuditLog, AuditType
 from remedy.summary import ExecutionEnd
 from tests.run.fleet import GONE, Bench, FakeHost, execution_named, outcomes, rule, script, trouble, verify_until
 
@@ -335,6 +336,113 @@ def test_hosts_that_go_bad_after_a_stop_open_the_breaker_all_the_same(make_bench
     assert bench.recorded("breaker.opened", durable_only=True)
 
 
+def fail_together(bench, break_evidence, *, hosts=()):
+    """Let the fixes of hosts fail, and evidence when all of them are read again, before any outcome is recorded."""
+    hosts = hosts or list(bench.fleet.hosts.values())
+    together = threading.Barrier(len(hosts), action=break_evidence, timeout=20)
+    for host in hosts:
+        host.plan = {("fix", 1): 1, ("collect", 2): together.wait}
+
+
+def test_hosts_that_are_bad_when_the_audit_log_fails_open_the_breaker(make_bench):
+    """A full disk hides no bad host: what the ledger alone could record still pauses the rule for the next run."""
+    bench = make_bench(trouble(*names(4)))
+
+    def break_disk():
+        bench.disk.fail_at = bench.disk.calls + 1
+
+    fail_together(bench, break_disk)
+    with pytest.raises(StateError, match="No space left on device") as caught:
+        bench.apply(bench.scope(rule(concurrency=4, max_bad=0)))
+
+    record = bench.ledger.run(bench.run_id)
+    assert {each.outcome.value for each in record.executions} == {"failed"}
+    assert "4 bad, more than max_bad 0" in bench.ledger.breakers()["flag-high"]
+    assert "remedy release flag-high --reason TEXT" in str(caught.value)
+
+
+def test_hosts_that_are_bad_when_the_ledger_fails_open_the_breaker(make_bench):
+    """A host whose outcome the ledger did not take counts as bad, for so it will be closed."""
+    bench = make_bench(trouble(*names(2)))
+
+    def break_ledger():
+        bench.ledger.fail_at = bench.ledger.transactions + 1
+
+    fail_together(bench, break_ledger)
+    with pytest.raises(StateError, match="the ledger said no"):
+        bench.apply(bench.scope(rule(concurrency=2, max_bad=0)))
+
+    assert "flag-high" in bench.ledger.breakers()
+    assert bench.recorded("breaker.opened", durable_only=True)
+
+
+def test_failed_run_with_no_more_bad_hosts_than_it_may_have_opens_no_breaker(make_bench):
+    """Exactly max_bad are not too many, also when evidence fails."""
+    bench = make_bench(trouble(*names(4)))
+    two, others = list(bench.fleet.hosts.values())[:2], list(bench.fleet.hosts.values())[2:]
+    for host in others:
+        host.plan = {("collect", 1): [{"name": "a", "level": 0}]}
+
+    def break_disk():
+        bench.disk.fail_at = bench.disk.calls + 1
+
+    fail_together(bench, break_disk, hosts=two)
+    with pytest.raises(StateError, match="No space left on device"):
+        bench.apply(bench.scope(rule(concurrency=4, max_bad=2)))
+
+    assert bench.ledger.breakers() == {}
+
+
+def test_breaker_opens_also_when_the_halt_cannot_be_recorded(make_bench, monkeypatch):
+    """When the record of the halt is what fails, the breaker is opened all the same."""
+    bench = make_bench(trouble("web-1", plan={("fix", 1): 1}))
+    real = Evidence.note
+
+    def note(self, event, data):
+        if event is AuditType.ROLLOUT_HALTED:
+            raise StateError("no room")
+        real(self, event, data)
+
+    monkeypatch.setattr(Evidence, "note", note)
+    with pytest.raises(StateError, match="no room"):
+        bench.apply(bench.scope(rule(concurrency=1)))
+
+    assert "flag-high" in bench.ledger.breakers()
+
+
+@pytest.mark.parametrize("bug", [StateError("the disk is full"), KeyError("a bug")])
+def test_breaker_opens_also_when_the_main_thread_fails(make_bench, monkeypatch, bug):
+    """What went bad while the main thread could not hear of it any more counts as well."""
+    bench = make_bench(trouble(*names(2), plan={("fix", 1): 1}))
+
+    def broken(_self, _end):
+        raise bug
+
+    monkeypatch.setattr(RunSoFar, "note_end", broken)
+    with pytest.raises(type(bug)):
+        bench.apply(bench.scope(rule(concurrency=1)))
+
+    assert "flag-high" in bench.ledger.breakers()
+
+
+def test_breaker_that_cannot_be_opened_hides_no_failure(make_bench, monkeypatch):
+    """The first failure is raised, and says what came of the breaker, too."""
+    bench = make_bench(trouble(*names(2), plan={("fix", 1): 1}))
+
+    def refuse_outcomes(*_facts):
+        raise StateError("no outcome")
+
+    def refuse_breaker(*_facts):
+        raise StateError("no breaker either")
+
+    monkeypatch.setattr(bench.ledger, "record_outcomes", refuse_outcomes)
+    monkeypatch.setattr(bench.ledger, "open_breaker", refuse_breaker)
+    with pytest.raises(StateError, match=r"^no outcome.*no breaker either"):
+        bench.apply(bench.scope(rule(concurrency=2, max_bad=0)))
+
+    assert bench.ledger.breakers() == {}
+
+
 def under_way(bench, first):
     """Let the first host of the order do `first` when all others are read; these wait until the rollout is halted."""
     hosts = [bench.fleet.hosts[name] for name in bench.plan(bench.scope(rule())).rules[0].spec.order]
@@ -477,6 +585,28 @@ def test_canary_that_cannot_be_read_again_stops_the_promotion(make_bench):
     assert [halt.by for halt in applied.halts] == ["no_good_outcome"]
     assert bench.ledger.breakers() == {}
     assert len(bench.fleet.sent) == 1
+
+
+@pytest.mark.parametrize("level", [0.0, 9.0])
+def test_host_that_leads_elsewhere_after_the_soak_counts_as_unread(make_bench, level):
+    """What another machine says, good or bad, is neither the proof of a fix nor a relapse: no further wave."""
+    bench = make_bench(trouble(*names(4)))
+    for host in bench.fleet.hosts.values():
+
+        def move(host=host):
+            host.address, host.levels["a"] = "203.0.113.9", level
+
+        host.plan = {("close", 1): move}
+    scope = bench.scope(rule(waves=(1,)))
+    plan = replace(bench.plan(scope), endpoints={name: f"u@{name}:22" for name in bench.fleet.hosts})
+
+    applied = bench.apply(scope, plan=plan)
+
+    read = [host for each in bench.recorded("wave.read") for host in each.get("unread", ())]
+    assert [halt.by for halt in applied.halts] == ["no_good_outcome"]
+    assert len(read) == 1
+    assert applied.relapsed == ()
+    assert bench.ledger.breakers() == {}
 
 
 def test_bug_while_hosts_are_read_again_stops_the_promotion(make_bench):

@@ -1,6 +1,6 @@
 """Asking hosts what became of executions: where markers are looked for, and what their absence proves."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 import pytest
@@ -17,6 +17,7 @@ from tests.run.fleet import NOW, ROOT, Bench, rule, trouble
 ABSENT = Marker(state=MarkerState.ABSENT)
 FINISHED = Marker(state=MarkerState.ENDED, boot_id="boot-1", exit_code=0, over=False)
 HOUR = timedelta(hours=1)
+HERE = "ops@10.0.0.1:22"
 
 
 @dataclass
@@ -212,22 +213,71 @@ def test_host_that_was_started_anew_is_told_without_root():
     """Another boot id than that of the intent proves that it does not run, also where sudo says no."""
     markers = Markers(root=Refused("sudo says no"), boot_id="boot-2")
 
-    assert found(markers).found is Reconciled.REBOOTED
+    assert found(markers, unseen(endpoint=HERE)).found is Reconciled.REBOOTED
 
 
-@pytest.mark.parametrize("markers", [Markers(login_is_root=True), Markers(login_is_root=True, boot_id="boot-2")])
-def test_host_that_leads_elsewhere_now_proves_nothing_by_absence(markers):
-    """A name that led to another address then is another machine, for all we know: never started, rebooted: unknown."""
-    moved = found(markers, unseen(endpoint="ops@10.0.0.9:22"))
+@pytest.mark.parametrize("become_root", [None, True, False])
+@pytest.mark.parametrize(
+    "markers",
+    [
+        {"boot_id": "boot-2"},
+        {"boot_id": "boot-2", "login_is_root": True},
+        {"boot_id": "boot-2", "root": Refused("sudo says no")},
+    ],
+)
+def test_another_boot_id_proves_nothing_where_the_endpoint_is_not_known(markers, become_root):
+    """A name that was given to a new machine has another boot id, too, and the old one may still be running the fix."""
+    not_known = found(Markers(**markers), unseen(become_root=become_root))
+    known = found(Markers(**markers), unseen(become_root=become_root, endpoint=HERE))
 
+    assert not_known.found is Reconciled.UNKNOWN
+    assert "may be another machine" in not_known.reason
+    assert known.found is Reconciled.REBOOTED
+
+
+def test_marker_of_before_the_reboot_proves_it_wherever_the_host_led():
+    """An execution that left its marker ran on that very machine: what is said of its reboot is proved."""
+    started = Marker(state=MarkerState.STARTED, boot_id="boot-1")
+
+    assert found(Markers(login=started, boot_id="boot-2")).found is Reconciled.REBOOTED
+    assert found(Markers(root=started, boot_id="boot-2")).found is Reconciled.REBOOTED
+
+
+@pytest.mark.parametrize(
+    "markers", [Markers(login_is_root=True), Markers(login_is_root=True, boot_id="boot-2"), Markers(login=FINISHED)]
+)
+def test_host_that_leads_elsewhere_now_is_not_asked(markers):
+    """A host that leads elsewhere than when the execution was started is not contacted: unknown, with both places."""
+    answer = ask(markers, unseen(endpoint="ops@10.0.0.9:22"))
+
+    (moved,) = answer.found.values()
     assert moved.found is Reconciled.UNKNOWN
     assert "ops@10.0.0.9:22" in moved.reason
-    assert found(markers, unseen(endpoint="ops@10.0.0.1:22")).proves_end
+    assert HERE in moved.reason
+    assert (markers.opened, markers.asked) == (0, [])
+    assert found(markers, unseen(endpoint=HERE)).proves_end
 
 
-def test_marker_on_a_host_that_leads_elsewhere_is_believed():
-    """The execution's own marker says which machine it is, whatever its address."""
-    assert found(Markers(login=FINISHED), unseen(endpoint="ops@10.0.0.9:22")).found is Reconciled.FINISHED
+def test_host_is_asked_only_about_what_was_started_where_it_leads_now():
+    """Of two executions the one that was started elsewhere is unknown, and the other one is found out."""
+    markers = Markers(login=FINISHED)
+    runner = _Runner({"web-1": markers})
+    here, there = unseen(endpoint=HERE), unseen(endpoint="ops@10.0.0.9:22")
+    there = replace(there, row=replace(there.row, execution_id="y"))
+
+    (answer,) = ask_hosts(
+        [HostQuestion(host=Host(name="web-1"), unseen=(here, there))],
+        {Transport.SSH: runner},
+        clock=runner.clock,
+        on_answer=lambda _answer: None,
+        asked_to_stop=lambda: False,
+    )
+
+    assert {name: each.found for name, each in answer.found.items()} == {
+        "x-web-1": Reconciled.FINISHED,
+        "y": Reconciled.UNKNOWN,
+    }
+    assert answer.endpoint == HERE
 
 
 def test_execution_on_its_way_while_the_host_is_read_is_unknown():

@@ -15,8 +15,9 @@ from remedy.port import FixEnding
 from remedy.precautions import NO_PRECAUTIONS
 from remedy.run.evidence import Evidence
 from remedy.run.recorded_ends import RecordedEnds, ends_of_dead_run
+from remedy.run.recovery import close_over, over_for_certain
 from remedy.run.resuming import Resumed, Resuming, code_of_dead_run
-from remedy.state.audit import AuditLog
+from remedy.state.audit import AuditLog, AuditType
 from remedy.state.audit_verify import verify
 from remedy.state.ledger_rows import ExecutionRow, OpenIntent, RunRecord, RunSummary
 from remedy.summary import ExecutionEnd, ExitCode
@@ -25,6 +26,7 @@ from tests.state.builders import asked, by_gate, execution, run_row, unsynced
 
 OWN = "20261122T100000Z-5a5a"
 AGAIN = "20261122T100000Z-6b6b"
+NAMES = ("web-1", "web-2", "web-3")
 
 
 class Watcher:
@@ -350,6 +352,81 @@ def test_result_that_saw_no_end_is_lost(tmp_path, ending):
     assert outcomes_by_host(bench) == {"web-1": "lost"}
 
 
+def rollout(bench, max_bad):
+    """Put the start of the rule's rollout into the audit file of a bench's run."""
+    bench.evidence.note(AuditType.ROLLOUT_STARTED, {"rule": "flag-high", "hosts": [], "max_bad": max_bad})
+
+
+def with_two_lost(bench, *, max_bad):
+    """Leave a run that died in two fixes of three; max_bad None: its audit file does not say it."""
+    scope = bench.scope(rule())
+    plan = bench.plan(scope)
+    bench.open()
+    bench.evidence.begin(plan, actor="alice", command="remedy apply")
+    if max_bad is not None:
+        rollout(bench, max_bad)
+    for planned in plan.executions[:2]:
+        start(bench, scope, planned)
+    die(bench)
+
+
+def breakers_of(bench):
+    """Return the open breakers."""
+    ledger = SlowedLedger.open(bench.state.ledger)
+    try:
+        return ledger.breakers()
+    finally:
+        ledger.close()
+
+
+@pytest.mark.parametrize(
+    ("max_bad", "said"), [(0, "max_bad 0"), (1, "max_bad 1"), (2, ""), (3, ""), (None, "its own is not known")]
+)
+def test_too_many_bad_hosts_of_a_dead_run_open_the_breaker(tmp_path, max_bad, said):
+    """More bad hosts than the run's max_bad pause the rule, audited, with what ends it; not known, it is 0."""
+    bench = Bench(tmp_path / "state", trouble(*NAMES))
+    with_two_lost(bench, max_bad=max_bad)
+
+    resumed, _, _, _ = resume(bench)
+    bench.run_id = OWN
+    recorded = bench.recorded("breaker.opened")
+
+    if not said:
+        assert (resumed.paused, breakers_of(bench), recorded) == ((), {}, [])
+        return
+    assert "2 bad hosts" in breakers_of(bench)["flag-high"]
+    assert said in recorded[0]["reason"]
+    assert "remedy release flag-high --reason TEXT" in resumed.paused[0]
+    assert said in resumed.paused[0]
+
+
+def test_max_bad_of_an_altered_file_is_not_believed(tmp_path):
+    """When its chain is broken a dead run's file says no max_bad, and any bad host opens the breaker."""
+    bench = Bench(tmp_path / "state", trouble(*NAMES))
+    with_two_lost(bench, max_bad=7)
+    path = bench.state.audit / f"{bench.run_id}.jsonl"
+    path.write_bytes(path.read_bytes().replace(b'"max_bad":7', b'"max_bad":9', 1))
+
+    resumed, _, _, _ = resume(bench)
+
+    assert "its own is not known" in resumed.paused[0]
+    assert "flag-high" in breakers_of(bench)
+
+
+def test_breaker_that_is_open_already_is_left_as_it_is(tmp_path):
+    """Nothing is recorded of a rule that is paused by its breaker already."""
+    bench = Bench(tmp_path / "state", trouble(*NAMES))
+    with_two_lost(bench, max_bad=0)
+    ledger = SlowedLedger.open(bench.state.ledger)
+    ledger.open_breaker("flag-high", bench.run_id, NOW, "an earlier reason")
+    ledger.close()
+
+    resumed, _, _, _ = resume(bench)
+
+    assert resumed.paused == ()
+    assert "an earlier reason" in breakers_of(bench)["flag-high"]
+
+
 def said_before(bench):
     """Return what the dead run's audit file, or (when that one failed) its ledger, says of outcomes."""
     record = rows_of(bench)
@@ -393,9 +470,6 @@ def test_resume_is_cut_off_at_every_write_and_done_again(tmp_path):
         _, calls, _ = _resume_until_it_ends(tmp_path / f"{number}", disk_fails_at=number)
 
     assert number > 15
-
-
-NAMES = ("web-1", "web-2", "web-3")
 
 
 def broken_run(bench):
@@ -533,3 +607,95 @@ def test_ends_of_dead_run_are_read_only_from_a_whole_chain(dead):
     assert first.recovered is not None
     assert second.recovered is None
     assert (second.outcomes, second.results) == (first.outcomes, first.results)
+
+
+def close_as_an_apply(bench):
+    """Close what is over of the bench's run as the next apply does; return what it says, by host where one is named."""
+    bench.clock.sleep(3_600)
+    ledger = SlowedLedger.open(bench.state.ledger)
+    try:
+        with AuditLog.create(bench.state.audit, OWN, bench.clock.now) as audit:
+            evidence = Evidence(ledger, audit, run_id=OWN, clock=bench.clock.now)
+            evidence.open(actor="bob", command="remedy apply", facts={})
+            over = over_for_certain(ledger, is_alive=lambda _run: False, now=bench.clock.now())
+            return close_over(ledger, audit, evidence, over, clock=bench.clock.now)
+    finally:
+        ledger.close()
+
+
+UNSTARTED = {"web-7": None, "web-8": None}
+
+
+def test_apply_closes_a_dead_run_as_its_audit_file_says(dead):
+    """Killed between the record of an outcome and the ledger's commit, an execution is `fixed`, as its file says."""
+    path = dead.state.audit / f"{dead.run_id}.jsonl"
+    before = path.read_bytes()
+
+    said = close_as_an_apply(dead)
+
+    assert outcomes_by_host(dead) == {**EXPECTED, **UNSTARTED}
+    assert path.read_bytes() == before
+    (fixed,) = [each for each in said if "web-3" in each]
+    assert fixed.startswith("fixed: flag-high on web-3, started by run")
+    (row,) = [each for each in rows_of(dead).executions if each.host == "web-3"]
+    assert row.reason == "level 9 -> 0"
+    dead.run_id = OWN
+    assert {each["host"]: each["outcome"] for each in dead.recorded("execution.lost")} == {
+        "web-4": "unverified",
+        "web-5": "unverified",
+        "web-6": "lost",
+    }
+
+
+def test_apply_does_not_believe_an_altered_audit_file(dead):
+    """What a file with a broken chain calls fixed is unverified for the next apply, too, with a warning."""
+    path = dead.state.audit / f"{dead.run_id}.jsonl"
+    path.write_bytes(path.read_bytes().replace(b'"web-1"', b'"web-9"', 1))
+
+    said = close_as_an_apply(dead)
+
+    assert outcomes_by_host(dead) == {**EXPECTED, **UNSTARTED, "web-3": "unverified", "web-5": "lost"}
+    assert said[0].startswith(f"WARNING: nothing is taken from the audit file of run {dead.run_id}")
+
+
+def test_apply_opens_the_breaker_of_what_it_closes(tmp_path):
+    """More lost hosts in a dead run than its max_bad pause the rule before the next apply makes its plan."""
+    bench = Bench(tmp_path / "state", trouble(*NAMES))
+    with_two_lost(bench, max_bad=1)
+
+    said = close_as_an_apply(bench)
+    again = resume(bench, own=AGAIN)[0]
+    bench.run_id = OWN
+
+    assert "remedy release flag-high --reason TEXT" in said[-1]
+    assert "2 bad hosts" in breakers_of(bench)["flag-high"]
+    assert bench.recorded("breaker.opened")[0]["of_run"] != OWN
+    assert again.paused == ()
+
+
+def test_apply_leaves_an_outcome_that_another_run_named_meanwhile(dead, monkeypatch):
+    """When a resume closes one while the apply is about to, the first outcome stays; no error."""
+    real = SlowedLedger.record_outcomes
+
+    def record_late(ledger, batch):
+        for each in ledger.open_intents():
+            if each.intent.execution_id == batch[0].execution_id:
+                ledger.close_open(each.intent.execution_id, each.closes_as, NOW, "named by a resume")
+        return real(ledger, batch)
+
+    monkeypatch.setattr(SlowedLedger, "record_outcomes", record_late)
+    close_as_an_apply(dead)
+
+    assert outcomes_by_host(dead) == {**EXPECTED, **UNSTARTED, "web-3": "unverified"}
+
+
+def test_outcome_that_the_ledger_does_not_take_stops_the_apply(dead, monkeypatch):
+    """What is still open after its recorded outcome was contradicted is an error, and is never passed over."""
+
+    def contradict(_ledger, batch):
+        return tuple(StateError("it is not in the plan") for _ in batch)
+
+    monkeypatch.setattr(SlowedLedger, "record_outcomes", contradict)
+
+    with pytest.raises(StateError, match="it is not in the plan"):
+        close_as_an_apply(dead)

@@ -327,7 +327,7 @@ class _Controller:
                 evidence = _SimEvidence(ledger, audit, run_id=run.id, clock=clock.now, witness=run.witnessed.append)
                 evidence.world, evidence.run, evidence.coverage = self._world, run, self._coverage
                 evidence._batch = _Batch()
-                return self._within(ledger, evidence, self._surroundings(evidence, locks))
+                return self._within(ledger, audit, evidence, self._surroundings(evidence, locks))
             finally:
                 audit.close()
 
@@ -445,12 +445,12 @@ class _Controller:
         hosts = tuple(make_host(name, world.hosts[name].platform, world.hosts[name].rack) for name in chosen)
         return tuple(make_scope(make_rule(world.options[name]), hosts) for name in order.rules)
 
-    def _within(self, ledger: Ledger, evidence: Evidence, around: Surroundings) -> int:
+    def _within(self, ledger: Ledger, audit: AuditLog, evidence: Evidence, around: Surroundings) -> int:
         run, world = self._run, self._world
         clock = run.machine.clock
         evidence.open(actor="alice", command="remedy apply", facts={"controller": run.machine.number})
-        for each in recovery.over_for_certain(ledger, is_alive=around.locks.run_is_held, now=clock.now()):
-            evidence.close_dead(each)
+        over = recovery.over_for_certain(ledger, is_alive=around.locks.run_is_held, now=clock.now())
+        recovery.close_over(ledger, audit, evidence, over, clock=clock.now)
         scopes = self._scopes()
         collection, judgements = self._seen(scopes, around)
         plan = self._plan(ledger, scopes, collection, judgements, around)

@@ -24,7 +24,7 @@ from remedy.run.apply import Applied, Applying
 from remedy.run.collect import Runners
 from remedy.run.evidence import Evidence
 from remedy.run.host_work import Surroundings
-from remedy.run.recovery import closed_text, over_for_certain
+from remedy.run.recovery import close_over, over_for_certain
 from remedy.state.audit import AuditLog
 from remedy.state.audit_format import AuditType
 from remedy.state.kept import Kept
@@ -100,7 +100,7 @@ class RealRun:
                         witness=talk.say,
                     )
                     around = self._surroundings(evidence, locks, runners)
-                    return self._within(ledger, evidence, around, stop, limit)
+                    return self._within(ledger, audit, evidence, around, stop, limit)
                 finally:
                     audit.close()
             finally:
@@ -136,13 +136,15 @@ class RealRun:
             caller=f"{self._caller.actor} on {node()}, run {self._run_id}",
         )
 
-    def _within(self, ledger: Ledger, evidence: Evidence, around: Surroundings, stop: Stopping, limit: Limit) -> int:
+    def _within(
+        self, ledger: Ledger, audit: AuditLog, evidence: Evidence, around: Surroundings, stop: Stopping, limit: Limit
+    ) -> int:
         flags, talk = self._flags, self._talk
         facts = {**self._loaded.facts, "version": __version__, "controller": node(), "pid": str(os.getpid())}
         asked = {"accept_matched": flags.accept_matched, "plan_file": flags.plan, "from_run": flags.from_run}
         facts.update({name: str(value) for name, value in asked.items() if value is not None})
         evidence.open(actor=self._caller.identity, command=self._caller.command, facts=facts)
-        self._close_dead(ledger, evidence, around.locks)
+        self._close_dead(ledger, audit, evidence, around.locks)
         proposal = self._proposal(ledger, around, stop)
         plan = proposal.plan
         if flags.plan_out is not None:
@@ -172,11 +174,10 @@ class RealRun:
         history = history_now(loaded, ledger, seen)
         return Proposal(plan=propose(loaded, seen, history, accept_matched=self._flags.accept_matched), seen=seen)
 
-    def _close_dead(self, ledger: Ledger, evidence: Evidence, locks: Locks) -> None:
+    def _close_dead(self, ledger: Ledger, audit: AuditLog, evidence: Evidence, locks: Locks) -> None:
         """Name, in this run's audit file, the executions that dead runs left open and that are over by now."""
-        for each in over_for_certain(ledger, is_alive=locks.run_is_held, now=utc_now()):
-            evidence.close_dead(each)
-            self._talk.say(closed_text(each))
+        over = over_for_certain(ledger, is_alive=locks.run_is_held, now=utc_now())
+        self._talk.say(*close_over(ledger, audit, evidence, over, clock=utc_now))
 
     def _note_decisions(self, plan: Plan, evidence: Evidence) -> None:
         """Record a fuse that a person let through, and a hold that a person lifted."""
