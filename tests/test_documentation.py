@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from remedy.errors import FilesError
+from remedy.gate import CHECKS
 from remedy.holds import Held
 from remedy.load import load_cases, load_config, load_inventory, load_repository, starter_rules
 from remedy.load.inventory.graph import REMEDY_VARIABLES
@@ -19,6 +20,7 @@ from remedy.load.yaml_events import read_yaml
 from remedy.model import Hold, Scope, Skip, key_text
 from remedy.summary import ExitCode, _code_of_skip, _holds_back
 from remedy.verdicts import by_host, judge
+from tests.simulation.invariants import INVARIANTS
 
 ROOT = Path(__file__).parents[1]
 PAGES = {
@@ -258,3 +260,26 @@ def test_every_remedy_variable_is_explained() -> None:
 
     assert {name for name in table if name.startswith("remedy_")} == set(REMEDY_VARIABLES)
     assert set(SCHEMA_KINDS) == {"rule", "signal", "tests", "remedy", "inventory"}
+
+
+def test_safety_page_has_every_check_and_every_invariant() -> None:
+    """docs/safety.md has each check of the gate and each invariant of the simulator, with what the invariant says."""
+    checks = _table("docs/safety.md", "At the moment of sending: the gate")
+    named = {name for cell in checks for name in re.findall(r"\w+", cell)}
+    invariants = _table("docs/safety.md", "Invariants, and where each is checked")
+
+    assert named == set(CHECKS)
+    assert set(invariants) == {invariant.__name__ for invariant in INVARIANTS}
+    for invariant in INVARIANTS:
+        said = " ".join((invariant.__doc__ or "").split("\n\n")[0].split())
+        assert invariants[invariant.__name__][0] == said
+
+
+def test_safety_page_has_the_promise() -> None:
+    """The promise stands there word for word."""
+    promise = (
+        "A fix starts **at most once** per execution id; after a crash or partition it may be `lost`, "
+        'and remedy says so. Not "exactly once".'
+    )
+
+    assert promise in TEXTS["docs/safety.md"]

@@ -44,10 +44,13 @@ def run(tmp_path: Path) -> Run:
     return run_words
 
 
-COMMANDS = ("init", "validate", "inventory", "scan", "apply", "why", "runs", "release", "stop", "start", "demo")
+COMMANDS = (
+    *("init", "validate", "inventory", "scan", "apply", "why", "runs", "release", "stop", "start", "demo"),
+    *("pause", "unpause", "resume", "reconcile"),
+)
 
 
-@pytest.mark.parametrize("command", [*COMMANDS, "audit verify"])
+@pytest.mark.parametrize("command", [*COMMANDS, "audit verify", "audit show"])
 def test_help_has_an_example(run: Run, command: str) -> None:
     """Every command's help shows how it is typed, and the README knows it."""
     done = run(*command.split(), "--help")

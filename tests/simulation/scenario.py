@@ -304,7 +304,7 @@ def _draw_rules(rng: random.Random, on: frozenset[Fault], hosts: int) -> tuple[R
                 matched_percent=30 if Fault.SENSOR_HALF_FLEET in on else 100,
                 timeout_s=rng.choice((10, 60, 300)),
                 settle_s=rng.choice((0, 10)),
-                within_s=rng.choice((5, 60)),
+                within_s=rng.choice((5, 60, 240)),
                 later=rng.random() < 0.1,
                 window=window,
             )
