@@ -96,5 +96,6 @@ class Applying:
 
     def _end_all(self, rule_plan: RulePlan, ended: Ended) -> None:
         waves = rule_plan.wave_numbers()
-        for execution in rule_plan.executions:
-            self._so_far.record_unattempted(ExecutionEnd(execution=execution, ended=ended, wave=waves[execution.host]))
+        self._so_far.record_unattempted(
+            [ExecutionEnd(execution=each, ended=ended, wave=waves[each.host]) for each in rule_plan.executions]
+        )

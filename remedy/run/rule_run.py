@@ -7,6 +7,7 @@ works on hosts and puts what has happened into its inbox.
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
+from itertools import groupby
 from typing import assert_never
 
 from remedy.errors import StateError
@@ -154,28 +155,35 @@ class RuleRun:
     # Effects out
 
     def _carry_on(self, effects: Iterable[Effect]) -> None:
-        for effect in effects:
-            match effect:
-                case StartHost(host=host, wave=wave):
-                    self._crew.begin(host, partial(self._work_on, host, wave))
-                case SkipHost():
-                    self._skip_host(effect)
-                case WaveStarted(wave=wave, target=target):
-                    self._note(AuditType.WAVE_STARTED, {"wave": wave, "target": target})
-                    self._so_far.tell(effect)
-                case WaveEnded():
-                    self._wave_ended(effect)
-                case Soak(seconds=seconds):
-                    self._soak_until = self._around.monotonic() + seconds
-                    self._so_far.tell(effect)
-                case ReadAgain():
-                    self._read_again(effect)
-                case Halted():
-                    self._halted(effect)
-                case Finished():
-                    self._finished = True
-                case _:
-                    assert_never(effect)
+        for is_skip, group in groupby(effects, key=lambda effect: isinstance(effect, SkipHost)):
+            if is_skip:
+                self._skip_hosts([effect for effect in group if isinstance(effect, SkipHost)])
+                continue
+            for effect in group:
+                self._carry_out_effect(effect)
+
+    def _carry_out_effect(self, effect: Effect) -> None:
+        match effect:
+            case StartHost(host=host, wave=wave):
+                self._crew.begin(host, partial(self._work_on, host, wave))
+            case SkipHost():
+                self._skip_hosts([effect])
+            case WaveStarted(wave=wave, target=target):
+                self._note(AuditType.WAVE_STARTED, {"wave": wave, "target": target})
+                self._so_far.tell(effect)
+            case WaveEnded():
+                self._wave_ended(effect)
+            case Soak(seconds=seconds):
+                self._soak_until = self._around.monotonic() + seconds
+                self._so_far.tell(effect)
+            case ReadAgain():
+                self._read_again(effect)
+            case Halted():
+                self._halted(effect)
+            case Finished():
+                self._finished = True
+            case _:
+                assert_never(effect)
 
     def _wave_ended(self, effect: WaveEnded) -> None:
         if self._so_far.failure is None:
@@ -224,13 +232,20 @@ class RuleRun:
             reason = f"{len(bad)} bad, more than max_bad {spec.max_bad}, after it was halted by {halted.by.value}"
             self._halted(Halted(HaltedBy.MAX_BAD, reason))
 
-    def _skip_host(self, effect: SkipHost) -> None:
+    def _skip_hosts(self, effects: Sequence[SkipHost]) -> None:
         if self._so_far.failure is not None:
             return
-        ended = Ended(outcome=Outcome.SKIPPED, skip=effect.skip, reason=effect.reason)
-        for execution in self._executions[effect.host]:
-            end = ExecutionEnd(execution=execution, ended=ended, wave=self._waves[effect.host])
-            self._so_far.record_unattempted(end)
+        self._so_far.record_unattempted(
+            [
+                ExecutionEnd(
+                    execution=execution,
+                    ended=Ended(outcome=Outcome.SKIPPED, skip=effect.skip, reason=effect.reason),
+                    wave=self._waves[effect.host],
+                )
+                for effect in effects
+                for execution in self._executions[effect.host]
+            ]
+        )
 
     # The work of one host, in a thread
 

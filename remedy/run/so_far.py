@@ -1,7 +1,7 @@
 """What a run remembers of itself while it applies a plan, and why it may start nothing new."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -21,6 +21,9 @@ __all__ = ["ExecutionStarted", "Progress", "RuleStarted", "RunSoFar"]
 
 _RUN_UNREACHABLE = Limit(count=1, percent=10.0)
 """More than so many of all planned hosts unreachable end the run: rather our network than their trouble."""
+
+_ENDS_PER_TRANSACTION = 500
+"""A rollout of a hundred thousand hosts that halts skips nearly all of them at once."""
 
 _CLOCKS_APART = timedelta(minutes=5)
 """So much may the clocks of two controllers differ."""
@@ -176,12 +179,15 @@ class RunSoFar:
                 self._unreachable.add(end.execution.host)
         self.tell(end)
 
-    def record_unattempted(self, end: ExecutionEnd) -> None:
+    def record_unattempted(self, ends: Sequence[ExecutionEnd]) -> None:
         """
-        Record and remember the end of an execution that never reached its host.
+        Record and remember the ends of executions that never reached their hosts, many in one transaction.
 
         Raises:
-            StateError: it could not be recorded.
+            StateError: they could not be recorded.
         """
-        self.around.evidence.outcome(end, started=False)
-        self.note_end(end)
+        for start in range(0, len(ends), _ENDS_PER_TRANSACTION):
+            part = ends[start : start + _ENDS_PER_TRANSACTION]
+            self.around.evidence.outcomes(part, started=False)
+            for end in part:
+                self.note_end(end)

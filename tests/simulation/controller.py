@@ -167,6 +167,15 @@ class _SimEvidence(Evidence):
         if started:
             self._give_way()
         super().outcome(end, started=started)
+        self._recorded(end)
+
+    def outcomes(self, ends: Any, *, started: bool) -> None:
+        """Record how many executions ended."""
+        super().outcomes(ends, started=started)
+        for end in ends:
+            self._recorded(end)
+
+    def _recorded(self, end: Any) -> None:
         ended = end.ended
         self.coverage.outcomes[ended.skip.value if ended.skip else ended.outcome.value] += 1
         self.run.recorded.append((self.world.scheduler.now, end.execution.id, ended.outcome.value))
