@@ -316,8 +316,7 @@ def resolved_spec(
         shares=rollout.waves,
         soak_s=rollout.soak_s,
         concurrency=rollout.concurrency,
-        # A plan in which every host goes bad always halts, also one of a single host.
-        max_bad=min(rollout.max_bad.resolve(len(order)), max(0, len(order) - 1)),
+        max_bad=rollout.max_bad.resolve(len(order)),
         max_unreachable=rollout.max_unreachable.resolve(len(order)),
         alone=alone & frozenset(order),
     )

@@ -109,10 +109,10 @@ CHANGES: dict[str, tuple[Callable[[], Standing], str]] = {
     "max_bad": (
         lambda: standing(
             rules={
-                "low-disk": replace(standing().rules["low-disk"], rollout=replace(RULE.rollout, max_bad=Limit(count=1)))
+                "low-disk": replace(standing().rules["low-disk"], rollout=replace(RULE.rollout, max_bad=Limit(count=7)))
             }
         ),
-        "rules[low-disk].limits.max_bad: 0 in the plan, 1 now",
+        "rules[low-disk].limits.max_bad: 0 in the plan, 7 now",
     ),
     "what a collector looks at": (
         lambda: standing(hosts={**standing().hosts, "web-1": replace(MEMBERS[0], params={"disk": {"skip": "/srv"}})}),

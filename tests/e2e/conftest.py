@@ -222,6 +222,7 @@ def all_text(directory: Path, texts: Sequence[str], *, binary_suffix: str = "") 
     kept = (
         path.read_bytes().decode("utf-8", "replace")
         for path in sorted(directory.rglob("*"))
-        if path.is_file() and "inventory" not in path.name and path.suffix != binary_suffix
+        # The reserve is room and nothing else: bytes that cannot be compressed.
+        if path.is_file() and "inventory" not in path.name and path.suffix != binary_suffix and path.name != "reserve"
     )
     return "\n".join([*texts, *kept])

@@ -80,6 +80,7 @@ def test_killed_run_is_resumed_and_reconciled_and_nothing_ran_twice(bench: Bench
     assert bench.remedy("audit", "verify").code == 0
 
 
+@pytest.mark.slow
 def test_fix_that_outlives_its_run_is_named_and_waited_for(bench: Bench) -> None:
     """Ctrl-C while resume waits leaves the open one open and says until when; a second resume closes it."""
     run_id = _killed_in_a_fix(bench, "alpha", fix="sleep 30\n", timeout="4s")
@@ -129,6 +130,7 @@ def test_resume_of_a_living_run_is_refused(bench: Bench) -> None:
     assert bench.remedy("audit", "verify").code == 0
 
 
+@pytest.mark.slow
 def test_host_that_cannot_be_asked_is_said_and_stays_quarantined(bench: Bench) -> None:
     """A host that is gone from the inventory, or leads elsewhere now, is exit 4; nothing is lifted."""
     run_id = _killed_in_a_fix(bench, "alpha", fix="sleep 1\n")
@@ -173,6 +175,7 @@ def test_pause_takes_effect_in_a_run_that_is_under_way(bench: Bench) -> None:
     assert bench.ran_anywhere() == 1
 
 
+@pytest.mark.slow
 def test_audit_file_that_was_changed_is_not_believed(bench: Bench) -> None:
     """From a dead run's audit file that somebody altered nothing is taken; the run is closed all the same."""
     run_id = _killed_in_a_fix(bench, "alpha", fix="sleep 1\n")
@@ -190,6 +193,7 @@ def test_audit_file_that_was_changed_is_not_believed(bench: Bench) -> None:
     assert bench.remedy("audit", "verify").code == 3
 
 
+@pytest.mark.slow
 def test_killed_resume_is_resumed(bench: Bench) -> None:
     """After kill -9 of resume itself while it waits a second one ends well, and each execution has one outcome."""
     run_id = _killed_in_a_fix(bench, "alpha", fix="sleep 1\n")
