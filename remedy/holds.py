@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import assert_never
 
 from remedy.model import Hold, Outcome, OutcomeClass, RuleLimits
-from remedy.schedule import ChangeWindow, open_until, opens_at
+from remedy.schedule import ChangeWindow, longest_s, open_until, opens_at
 
 __all__ = [
     "LIFTED_BY_OVERRIDE",
@@ -31,6 +31,7 @@ __all__ = [
 # A plan asks for every finding with one time; working out a fortnight of windows takes a third of a millisecond.
 _open_until = lru_cache(maxsize=256)(open_until)
 _opens_at = lru_cache(maxsize=256)(opens_at)
+_longest_s = lru_cache(maxsize=256)(longest_s)
 
 LIFTED_BY_OVERRIDE = frozenset({Hold.COOLING_DOWN, Hold.OUTSIDE_WINDOW, Hold.OBSERVE_ONLY, Hold.PAUSED})
 """The holds that --override lifts, for one rule and one host named literally; it lifts nothing else."""
@@ -170,7 +171,7 @@ def window_hold(windows: Sequence[ChangeWindow], *, now: datetime, needed_s: int
         hold=Hold.OUTSIDE_WINDOW,
         reason=reason,
         until=_opens_at(tuple(windows), now),
-        lifted_by="the rule's change windows",
+        lifted_by="time, or --override outside_window",
     )
 
 

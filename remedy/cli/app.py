@@ -215,7 +215,8 @@ def apply(
         typer.Option(
             "--plan",
             metavar="FILE",
-            help="Carry out the plan of FILE, unless anything it stands on has changed or it is older than 4h.",
+            help="Carry out the plan of FILE, unless anything it stands on has changed or it is older than 4h; "
+            "on a terminal it asks, elsewhere the file is the answer.",
         ),
     ] = None,
     from_run: Annotated[

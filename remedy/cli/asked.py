@@ -66,6 +66,8 @@ def check_flags(options: Options, flags: ApplyFlags, caller: Caller) -> Limit:
     if flags.outcome is not None and flags.from_run is None:
         raise UsageError(f"--outcome chooses among the executions of a run: it goes with --from-run RUN; {_NOBODY}")
     outcomes_of(flags)
+    if flags.plan is not None and caller.is_person and not caller.is_terminal and not (flags.yes or flags.dry_run):
+        raise UsageError(f"standard error is no terminal to show the question on: give --yes as well; {_NOBODY}")
     if not flags.dry_run and not flags.yes and flags.plan is None and not caller.is_terminal:
         raise UsageError(f"this is no terminal to ask on: give --yes, --plan FILE or --dry-run; {_NOBODY}")
     return parse_max_unseen(flags.max_unseen)

@@ -36,7 +36,8 @@ class Caller:
 
     `actor` says for people who it is, `identity` for the audit log: the user by
     name and number, the login the kernel remembers (None: none), and apart from
-    them what is only claimed (SUDO_USER, variables of a CI).
+    them what is only claimed (SUDO_USER, variables of a CI). `is_person` says that
+    standard input is a terminal, `is_terminal` that a question can be shown as well.
     """
 
     environment: Mapping[str, str]
@@ -47,6 +48,7 @@ class Caller:
     identity: Mapping[str, Any]
     command: str
     is_terminal: bool
+    is_person: bool
 
 
 def caller_now() -> Caller:
@@ -64,6 +66,7 @@ def caller_now() -> Caller:
         identity={"user": user, "uid": os.getuid(), "loginuid": _login_uid(), "claims": claims},
         command=" ".join(["remedy", *sys.argv[1:]]),
         is_terminal=sys.stdin.isatty() and sys.stderr.isatty(),
+        is_person=sys.stdin.isatty(),
     )
 
 

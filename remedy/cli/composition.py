@@ -11,12 +11,13 @@ from remedy.cli.revision import git_revision
 from remedy.errors import FilesError, UsageError
 from remedy.gate import freeze_text
 from remedy.limits import Limit, parse_limit
-from remedy.load.config import Config, load_config
+from remedy.load.config import Config, load_config, state_alone
 from remedy.load.inventory import Inventory, load_inventory
 from remedy.load.inventory.patterns import select
 from remedy.load.repository import Repository, load_repository, starter_rules
 from remedy.load.safeguards import FreezesNow
 from remedy.model import Params, Transport
+from remedy.plan import GRACE_S, Plan
 from remedy.port import Runner
 from remedy.precautions import Precautions
 from remedy.run.scopes import Selection, choose_rules, choose_scopes, without_aliases
@@ -79,7 +80,14 @@ class Loaded:
     @property
     def frozen(self) -> str:
         """Why everything is frozen at this moment, '' if it is not."""
-        freeze = freeze_over(self.precautions.freezes, utc_now(), needed_s=0)
+        return self._frozen(needed_s=0)
+
+    def frozen_for(self, plan: Plan) -> str:
+        """Why not even the shortest fix of a plan would be let start now, '' if that is not so."""
+        return self._frozen(needed_s=min((each.timeout_s + GRACE_S for each in plan.executions), default=0))
+
+    def _frozen(self, *, needed_s: int) -> str:
+        freeze = freeze_over(self.precautions.freezes, utc_now(), needed_s=needed_s)
         return freeze_text(freeze) if freeze is not None else ""
 
 
@@ -117,6 +125,9 @@ def state_of(options: Options, caller: Caller) -> tuple[StateDirectory, str]:
     try:
         config = read_config(options, caller)
     except FilesError as exc:
+        alone = state_alone(caller.directory, environment=caller.environment)
+        if alone is not None:
+            return StateDirectory(Path(alone)), f"remedy.yaml, in which something else is wrong: {exc.problems[0]}"
         cure = "or name the state directory with --state DIR"
         raise FilesError([replace(problem, cure=f"{problem.cure}, {cure}") for problem in exc.problems]) from exc
     return find_state_directory(options, caller, config)

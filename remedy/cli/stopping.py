@@ -11,7 +11,9 @@ __all__ = ["Stopping", "stopping"]
 
 _INTERRUPTED = 130
 _STOPPING = "stopping: nothing new is started, what runs is waited for (again: end at once)"
-_ENDED = "ended at once; what was under way will be called lost"
+_ENDED = (
+    "ended at once; what was under way will be called lost; close the run with: remedy resume RUN (see remedy runs)"
+)
 
 
 class Stopping:

@@ -8,12 +8,12 @@ from functools import reduce
 from pathlib import Path
 from typing import Any
 
-from remedy.errors import FilesError, UsageError
+from remedy.errors import FilesError, RemedyError, UsageError
 from remedy.load.document import Document
 from remedy.load.safeguards import load_safeguards, read_settings_file, status_of
 from remedy.safeguards import NO_SAFEGUARDS, Safeguards
 
-__all__ = ["SYSTEM_FILE", "Config", "load_config"]
+__all__ = ["SYSTEM_FILE", "Config", "load_config", "state_alone"]
 
 SYSTEM_FILE = Path("/etc/remedy/remedy.yaml")
 _NAME = "remedy.yaml"
@@ -98,6 +98,30 @@ def load_config(
         safeguard_files=files,
         safeguard_files_absent=() if system_file in files else (system_file,),
     )
+
+
+def state_alone(directory: Path, *, environment: Mapping[str, str]) -> str | None:
+    """
+    Return the state directory that the nearest remedy.yaml names, whatever else is wrong in that file; None for none.
+
+    For the brakes: a mistyped freeze must not keep anybody from stopping everything.
+    What a stranger may have planted, or is no YAML at all, names nothing.
+    """
+    for folder in (directory, *directory.resolve().parents):
+        file = folder / _NAME
+        try:
+            status = status_of(file)
+            if status is None:
+                continue
+            if folder != directory:
+                _refuse_strangers(file, status, directory)
+            named = read_settings_file(file).value(["state"])
+        except RemedyError:
+            return None
+        if not isinstance(named, str) or not named.strip() or "$" in named:
+            return None
+        return _Settings(file=file, values={"state": named}, safeguards=NO_SAFEGUARDS).path("state", _home(environment))
+    return None
 
 
 def _first(

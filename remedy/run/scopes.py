@@ -7,9 +7,10 @@ from remedy.errors import NothingNamed, Place, Problem, RemedyError, UsageError
 from remedy.load.inventory.hosts import Inventory
 from remedy.load.inventory.patterns import select
 from remedy.model import Host, Rule, Scope, Transport
+from remedy.safeguards import Safeguards
 from remedy.text import nearest
 
-__all__ = ["Selection", "choose_rules", "choose_scopes", "pattern_problems", "without_aliases"]
+__all__ = ["Selection", "choose_rules", "choose_scopes", "pattern_problems", "protected_problems", "without_aliases"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,15 +131,29 @@ def choose_scopes(
 
 def pattern_problems(rule: Rule, inventory: Inventory) -> tuple[Problem, ...]:
     """Return what is wrong with the host patterns of a rule in this inventory, each at its own place."""
-    problems: list[Problem] = []
-    for place, part, pattern in _patterns(rule):
-        try:
-            select(pattern, inventory, what=part)
-        except RemedyError as exc:
-            for line in str(exc).splitlines():
-                message, _, cure = line.partition("; ")
-                problems.append(Problem(place=place, message=message, cure=cure))
-    return tuple(problems)
+    return tuple(
+        problem
+        for place, part, pattern in _patterns(rule)
+        for problem in _problems_of(part, pattern, inventory, place=place)
+    )
+
+
+def protected_problems(safeguards: Safeguards, inventory: Inventory) -> tuple[Problem, ...]:
+    """Return what is wrong with the patterns of protected hosts in this inventory, each at its own place."""
+    return tuple(
+        problem
+        for each in safeguards.protected
+        for problem in _problems_of("protected", each.hosts, inventory, place=each.place)
+    )
+
+
+def _problems_of(part: str, pattern: str, inventory: Inventory, *, place: Place) -> list[Problem]:
+    try:
+        select(pattern, inventory, what=part)
+    except RemedyError as exc:
+        parts = (line.partition("; ") for line in str(exc).splitlines())
+        return [Problem(place=place, message=message, cure=cure) for message, _, cure in parts]
+    return []
 
 
 def _patterns(rule: Rule) -> list[tuple[Place, str, str]]:

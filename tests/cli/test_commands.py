@@ -468,3 +468,20 @@ def test_names_that_were_typed_stand_in_the_message(run: Run, tmp_path: Path) ->
     assert host.stderr.startswith("remedy: HOST")
     assert "RULE low-dsik" in rule.stderr
     assert "--limit" not in host.stderr
+
+
+def test_mistyped_freeze_keeps_nobody_from_stopping(run: Run, tmp_path: Path) -> None:
+    """With a remedy.yaml in which a freeze is wrong, `stop` and `start` still find the state directory it names."""
+    (tmp_path / "remedy.yaml").write_text(
+        "state: mine\nfreezes: [{from: 2026-12-24T00:00, to: 2026-12-23T00:00, zone: UTC, reason: x}]\n"
+    )
+
+    stopped = run("stop", "brake")
+    stands = (tmp_path / "mine" / "STOP").exists()
+    started = run("start")
+
+    assert (stopped.returncode, started.returncode) == (0, 0)
+    assert stands
+    assert not (tmp_path / "mine" / "STOP").exists()
+    assert "something else is wrong" in stopped.stderr
+    assert "WARNING: nothing had used" in stopped.stderr

@@ -66,7 +66,7 @@ def _dry_run(
         held=plan.held,
         fuses=fuses_of(plan),
         pending=pending_executions(plan),
-        stopped=loaded.state.stop_reason() or loaded.frozen,
+        stopped=loaded.state.stop_reason() or loaded.frozen_for(plan),
         interrupted=proposal.interrupted,
     )
     code = int(exit_code(summary, max_unseen=limit, detailed=flags.detailed_exitcode))

@@ -182,7 +182,9 @@ class RealRun:
     def _note_decisions(self, plan: Plan, evidence: Evidence) -> None:
         """Record a fuse that a person let through, and a hold that a person lifted."""
         override = plan.precautions.override
-        if override is not None:
+        if override is not None and not plan.executions:
+            self._talk.say(f"the override of {override.hold.value} lifted nothing that could run now")
+        elif override is not None:
             facts = {"hold": override.hold.value, "rule": override.rule, "host": override.host}
             said = {"reason": override.reason, "actor": self._caller.actor}
             evidence.note(AuditType.HOLD_OVERRIDDEN, {**facts, **said})
@@ -205,7 +207,7 @@ class RealRun:
         return code
 
     def _agreed(self, plan: Plan, stop: Stopping) -> bool:
-        if self._flags.yes or (self._planned is not None and not self._caller.is_terminal):
+        if self._flags.yes or (self._planned is not None and not self._caller.is_person):
             return True
         count = pending_executions(plan)
         if not count:

@@ -27,12 +27,16 @@ def _needs_reason(reason: str) -> None:
 def run_stop(options: Options, reason: str) -> int:
     """Stop everything; works although ledger or audit log are broken, and says so."""
     _needs_reason(reason)
-    state, caller, talk = _state(options), caller_now(), Talk(as_json=False)
-    before = state.stop_reason()
+    caller, talk = caller_now(), Talk(as_json=False)
+    state, named_by = state_of(options, caller)
+    talk.say(f"state {state.path} ({named_by})")
+    before, is_used = state.stop_reason(), state.exists()
     state.write_stop(reason, caller.actor, utc_now())
     talk.result([f"stopped ({reason}): {state.stop} exists; `remedy start` lifts it"])
     if before:
         talk.say(f"it was stopped already: {before}")
+    if not is_used:
+        talk.say(f"WARNING: nothing had used {state.path} yet; only runs that use this state directory are stopped")
     try:
         state.prepare()
         with recorded_action(state, caller) as audit:
@@ -44,7 +48,9 @@ def run_stop(options: Options, reason: str) -> int:
 
 def run_start(options: Options) -> int:
     """Lift a stop; what stopped it stands in the audit log."""
-    state, caller, talk = _state(options), caller_now(), Talk(as_json=False)
+    caller, talk = caller_now(), Talk(as_json=False)
+    state, named_by = state_of(options, caller)
+    talk.say(f"state {state.path} ({named_by})")
     reason = state.stop_reason()
     if not reason:
         talk.result([f"nothing is stopped in {state.path}"])

@@ -14,7 +14,7 @@ from remedy.cli.composition import Options, make_runners, read_config, state_of
 from remedy.cli.console import Talk
 from remedy.cli.hosts_only import load_hosts_only
 from remedy.cli.stopping import Stopping, stopping
-from remedy.errors import NothingNamed, StateError, UsageError
+from remedy.errors import LockHeld, NothingNamed, StateError, UsageError
 from remedy.load.inventory import Inventory
 from remedy.model import Outcome, key_text
 from remedy.reconciling import Reconciled, Reconciliation
@@ -94,10 +94,17 @@ def _found(ledger: Ledger, run_id: str) -> RunRecord:
 
 
 def _refuse_open(record: RunRecord, locks: Locks) -> None:
-    """Refuse a dead run that is not closed: what is open has no outcome that could be explained."""
+    """
+    Refuse a run that is under way, and a dead one that is not closed: what is open has no outcome to explain.
+
+    Raises:
+        LockHeld: the run is under way.
+        UsageError: it died, and is not closed.
+    """
     run_id = record.summary.run.id
-    is_open = any(row.outcome is None and row.started_at is not None for row in record.executions)
-    if is_open and not locks.run_is_held(run_id):
+    if locks.run_is_held(run_id):
+        raise LockHeld(f"run {run_id} is still under way; nobody was contacted; ask when it has ended")
+    if any(row.outcome is None and row.started_at is not None for row in record.executions):
         raise UsageError(f"run {run_id} died and is not closed; nobody was contacted; first: remedy resume {run_id}")
 
 

@@ -27,6 +27,7 @@ from remedy.state.directory import StateDirectory
 from remedy.state.ledger import Ledger
 from remedy.state.ledger_rows import ExecutionRow, OpenIntent, RunRecord
 from remedy.state.locks import Locks
+from remedy.summary import ExitCode
 from remedy.text import counted, nearest, untrusted
 
 __all__ = ["run_resume"]
@@ -86,7 +87,8 @@ def run_resume(options: Options, run_id: str) -> int:
             talk.result_json(_resumed_json(run_id, own_id, resumed, executions))
         else:
             talk.result(_resumed_text(run_id, resumed, record))
-        return int(resumed.exit_code)
+        # A breaker that opens is a halt, whatever the run itself is closed with.
+        return int(ExitCode.HALTED if resumed.paused else resumed.exit_code)
     finally:
         ledger.close()
 

@@ -11,7 +11,7 @@ from remedy.load.cases import load_cases
 from remedy.load.config import Config
 from remedy.load.inventory import Inventory
 from remedy.load.repository import Repository, Survey, survey_repository
-from remedy.run.scopes import pattern_problems
+from remedy.run.scopes import pattern_problems, protected_problems
 from remedy.text import counted
 
 __all__ = ["run_validate"]
@@ -41,6 +41,7 @@ def run_validate(options: Options, paths: Sequence[str]) -> int:
             problems.extend(exc.problems)
             continue
         warnings.extend(inventory.warnings)
+        problems.extend(protected_problems(config.safeguards, inventory))
         for rule in survey.repository.rules.values():
             problems.extend(pattern_problems(rule, inventory))
     return _report(Talk(as_json=options.output == "json"), problems, warnings, counts)
