@@ -54,14 +54,14 @@ def dead_run(
 
 
 def test_dead_run_is_closed_and_says_what_is_next(line: CommandLine) -> None:
-    """One that was started long ago is lost, one that was not is skipped; the next commands are named; exit 3."""
+    """One that was started long ago is lost, one that was not is skipped; the next commands are named; exit 5, for its breaker opens."""
     dead_run(line, "web-1", "web-2", started=("web-1",))
 
     done = line.remedy("resume", RUN)
     shown = line.remedy("runs", RUN, "-o", "json").json
     again = line.remedy("resume", RUN)
 
-    assert done.code == 3
+    assert done.code == 5
     assert "open: low-disk on web-1" in done.err
     assert f"next: remedy reconcile {RUN}" in done.out
     assert f"next: remedy apply --from-run {RUN} --outcome skipped" in done.out

@@ -20,7 +20,7 @@ from tests.crash_points.workers import Workers
 
 __all__ = ["Tally", "main", "missing_kinds", "try_points"]
 
-_JOBS = 6
+_JOBS = 10
 _MISSED_PERCENT_MAX = 5
 _SAY_EVERY_S = 15.0
 

@@ -186,7 +186,7 @@ def test_audit_file_that_was_changed_is_not_believed(bench: Bench) -> None:
     resumed = bench.remedy("resume", run_id)
     reconciled = bench.remedy("reconcile", run_id)
 
-    assert resumed.code == 3
+    assert resumed.code == 5
     assert "nothing is taken from its audit file" in resumed.err
     assert reconciled.code == 0
     assert "is not believed" in reconciled.err

@@ -184,6 +184,7 @@ def test_ctrl_c_once_starts_nothing_new_and_reports(bench: Bench) -> None:
     assert bench.remedy("audit", "verify").code == 0
 
 
+@pytest.mark.slow
 def test_killed_controller_repeats_nothing(bench: Bench) -> None:
     """After kill -9 in a fix: host_busy until its end is sure, then lost and quarantined; nothing is repeated."""
     bench.write_rule(timeout="3s", max_bad="6")
