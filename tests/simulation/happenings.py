@@ -18,7 +18,12 @@ def _stop(world: World, machine: int, unreadable: bool) -> None:
     state = world.machines[machine].state
     if unreadable:
         world.faults[Fault.STOP_UNREADABLE] += 1
+        # A file that an earlier stop left is made what cannot be read.
+        if state.stop.is_file():
+            state.stop.unlink()
         state.stop.mkdir(exist_ok=True)
+    elif state.stop.is_dir():
+        world.faults[Fault.STOP] += 1
     else:
         world.faults[Fault.STOP] += 1
         state.write_stop("enough", "alice", world.machines[machine].clock.now())

@@ -115,7 +115,9 @@ class _Run:
         self._stop_after = stop_after
         self._rule = make_rule(replace(_RULE, max_bad=len(fleet.hosts) // 50))
         platforms: Mapping[str, Platform] = {name: host.platform for name, host in fleet.hosts.items()}
-        self._spec = resolved_spec(self._rule, rollout_order(self._rule.name, fleet.hosts), platforms)
+        self._spec = resolved_spec(
+            self._rule, rollout_order(self._rule.name, fleet.hosts), platforms, alone=frozenset()
+        )
         sizes = [len(wave) for wave in planned_waves(self._spec)]
         self._targets = list(accumulate(sizes))
         self._filled = 0
