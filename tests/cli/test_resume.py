@@ -54,7 +54,7 @@ def dead_run(
 
 
 def test_dead_run_is_closed_and_says_what_is_next(line: CommandLine) -> None:
-    """One that was started long ago is lost, one that was not is skipped; the next commands are named; exit 5, for its breaker opens."""
+    """What was started long ago is lost, what was not is skipped; what is next is named; exit 5: its breaker opens."""
     dead_run(line, "web-1", "web-2", started=("web-1",))
 
     done = line.remedy("resume", RUN)
