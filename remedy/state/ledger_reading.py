@@ -144,8 +144,9 @@ class LedgerReading:
         """
         Return how the last attempt of a rule on each host ended, for the choice of canaries.
 
-        One that has no outcome yet counts as `lost`, or as `unverified` when its
-        result is known.
+        A host that refused before anything was sent counts too; one that was
+        skipped or could not be reached is no attempt. One that has no outcome
+        yet counts as `lost`, or as `unverified` when its result is known.
         """
         with self._reading() as connection:
             rows = connection.execute(LAST_OUTCOMES, (rule,)).fetchall()

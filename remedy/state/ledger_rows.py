@@ -220,7 +220,7 @@ def pause_of_row(row: Sequence[Any]) -> Pause:
 
 def last_outcome_of_row(row: Sequence[Any]) -> tuple[str, Outcome]:
     """Return a host and how its last attempt ended; a row of LAST_OUTCOMES."""
-    host, ending, outcome, _seq = row
+    host, ending, outcome = row
     with _row_of(f"the last attempt on {host}"):
         without = outcome_when_dead(_ending(ending))
         return str(host), _outcome(outcome) or without

@@ -82,11 +82,21 @@ OPEN_INTENTS = """
     WHERE e.outcome IS NULL
     ORDER BY i.seq
 """
+# What was tried and touched nothing (a hold file, a host that was gone) leaves what was known before. A host
+# that refused before there was an intent was bad nevertheless. The order is that of runs, never of clocks.
 LAST_OUTCOMES = """
-    SELECT i.host, i.ending, e.outcome, max(i.seq)
-    FROM intents AS i JOIN executions AS e USING (run_id, execution_id)
-    WHERE i.rule = ?
-    GROUP BY i.host
+    WITH tried AS (
+        SELECT i.host, i.ending, e.outcome, r.seq AS run, i.seq AS intent
+        FROM intents AS i JOIN executions AS e USING (run_id, execution_id) JOIN runs AS r ON r.id = i.run_id
+        WHERE i.rule = ?1 AND (e.outcome IS NULL OR e.outcome NOT IN ('skipped', 'unreachable'))
+        UNION ALL
+        SELECT e.host, NULL, e.outcome, r.seq, 0
+        FROM executions AS e JOIN runs AS r ON r.id = e.run_id
+        WHERE e.rule = ?1 AND e.outcome = 'refused'
+    ), counted AS (
+        SELECT *, row_number() OVER (PARTITION BY host ORDER BY run DESC, intent DESC) AS place FROM tried
+    )
+    SELECT host, ending, outcome FROM counted WHERE place = 1
 """
 _RELEASE_INTENTS = """
     UPDATE intents SET released_by = ?

@@ -84,6 +84,8 @@ _V1 = (
 _V2 = (
     # Budgets count the hosts of the intents in a window of time, over all runs.
     "CREATE INDEX intents_at ON intents (at, rule, host)",
+    # Canaries are no host that refused last time, and a refusal may come before there is an intent.
+    "CREATE INDEX executions_refused ON executions (rule) WHERE outcome = 'refused'",
     """
     CREATE TABLE pauses (
         seq INTEGER PRIMARY KEY,

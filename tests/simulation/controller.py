@@ -5,7 +5,8 @@ Everything that decides, sends and records is production code; simulated are onl
 what it is handed: runner, clock, disk, connection to the ledger, locks, crew.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -85,6 +86,7 @@ class Run:
     waves_ended: list[tuple[float, str, int]] = field(default_factory=list)
     halted: dict[str, tuple[float, str]] = field(default_factory=dict)
     closed: list[tuple[float, str, str]] = field(default_factory=list)
+    taken_over: list[tuple[float, str, str]] = field(default_factory=list)
     interrupted_at: float | None = None
     effects: int = 0
     effects_of_kind: int = 0
@@ -166,12 +168,25 @@ class _SimEvidence(Evidence):
         """Record how an execution ended."""
         if started:
             self._give_way()
-        super().outcome(end, started=started)
-        self._recorded(end)
+        with self._noting([end]):
+            super().outcome(end, started=started)
 
     def outcomes(self, ends: Any, *, started: bool) -> None:
         """Record how many executions ended."""
-        super().outcomes(ends, started=started)
+        with self._noting(ends):
+            super().outcomes(ends, started=started)
+
+    @contextmanager
+    def _noting(self, ends: Sequence[Any]) -> Iterator[None]:
+        """Note what was recorded: all of it, or after a failure what the store has all the same."""
+        machine = self.run.machine
+        try:
+            yield
+        except StateError:
+            for end in ends:
+                if machine.has_outcome(self.run.id, end.execution.id):
+                    self._recorded(end)
+            raise
         for end in ends:
             self._recorded(end)
 
@@ -363,13 +378,29 @@ class _Controller:
                             watcher=_Patient(self._world),
                             disk=disk,
                         )
+                        opened = [each for each in ledger.open_intents() if each.intent.run_id == dead]
                         resumed = resuming.carry_out()
+                        self._note_taken_over(ledger, opened)
             except LockHeld:
                 continue  # It is alive.
             self._coverage.totals["resumed"] += 1
             self._coverage.totals["taken over"] += resumed.taken_over
             self._world.say(f"{own_id} resumed {dead}: exit {int(resumed.exit_code)}, {resumed.recorded.odd}")
         return 0
+
+    def _note_taken_over(self, ledger: Ledger, opened: Iterable[OpenIntent]) -> None:
+        """Note what became of open intents of dead runs whose own audit files knew it: nobody closed these."""
+        run = self._run
+        closed = {execution_id for _, execution_id, _ in run.closed}
+        left = {each.intent.execution_id: each.intent.run_id for each in opened}
+        for run_id in sorted(set(left.values())):
+            record = ledger.run(run_id)
+            assert record is not None
+            run.taken_over += [
+                (self._world.scheduler.now, row.execution_id, row.outcome.value)
+                for row in record.executions
+                if row.execution_id in left and row.execution_id not in closed and row.outcome is not None
+            ]
 
     def _reconcile_all(self) -> int:
         """Ask the hosts about every execution whose end was not seen, as `remedy reconcile` does for one run."""
@@ -460,6 +491,7 @@ class _Controller:
         evidence.open(actor="alice", command="remedy apply", facts={"controller": run.machine.number})
         over = recovery.over_for_certain(ledger, is_alive=around.locks.run_is_held, now=clock.now())
         recovery.close_over(ledger, audit, evidence, over, clock=clock.now)
+        self._note_taken_over(ledger, over)
         scopes = self._scopes()
         collection, judgements = self._seen(scopes, around)
         plan = self._plan(ledger, scopes, collection, judgements, around)

@@ -54,7 +54,7 @@ class History:
                 if key not in found or permitted.get(key) is run:
                     found[key] = (at, outcome, run)
         for run in self.runs:
-            for at, execution_id, outcome in run.closed:
+            for at, execution_id, outcome in (*run.closed, *run.taken_over):
                 found[run.machine.number, execution_id] = (at, outcome, run)
         return found
 

@@ -298,7 +298,13 @@ def bad_hosts_stop_a_rollout(history: History) -> Iterator[str]:
             late = [each for each in run.permits if each.at > end and history.rule_of(each.execution_id) == rule]
             if late:
                 yield f"{run_id} permitted {len(late)} executions of {rule} after {len(moments)} hosts were bad"
-        truly = {each.host for each in sent if each.start is not None and _is_truly_bad(each, later=options.later)}
+        fixed = {execution_id for _, execution_id, outcome in run.recorded if outcome == "fixed"}
+        truly = {
+            each.host
+            for each in sent
+            # Somebody else may have mended what a script left as it was; `fixed` is checked by an invariant of its own.
+            if each.start is not None and each.execution_id not in fixed and _is_truly_bad(each, later=options.later)
+        }
         if len(truly) > spec.max_bad + spec.concurrency:
             yield f"{run_id}: {len(truly)} hosts went bad with {rule}, max_bad {spec.max_bad}"
 
@@ -354,10 +360,11 @@ def canaries_were_not_bad_last_time(history: History) -> Iterator[str]:
         for other in history.runs:
             if other.machine is not run.machine:
                 continue
-            for at, execution_id, outcome in (*other.recorded, *other.closed):
+            for at, execution_id, outcome in (*other.recorded, *other.closed, *other.taken_over):
+                if outcome in ("skipped", "unreachable") or at >= planned_at:
+                    continue
                 rule, host, _ = history.incident_of(execution_id)
-                started = any(each.run.machine is run.machine for each in history.sent_by_id.get(execution_id, ()))
-                if started and at < planned_at and last.get((rule, host), (-1.0, ""))[0] <= at:
+                if last.get((rule, host), (-1.0, ""))[0] <= at:
                     last[rule, host] = (at, outcome)
         for rule_plan in run.plan.rules:
             name, platforms = rule_plan.rule.name, rule_plan.spec.platforms

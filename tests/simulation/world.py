@@ -102,6 +102,13 @@ class Machine:
         found = real.execute("SELECT 1 FROM intents WHERE execution_id = ?", (execution_id,)).fetchone()
         return found is not None and not real.in_transaction
 
+    def has_outcome(self, run_id: str, execution_id: str) -> bool:
+        """Say whether the ledger has an outcome of this execution, though nobody may have been told."""
+        found = self.store.real.execute(
+            "SELECT outcome FROM executions WHERE run_id = ? AND execution_id = ?", (run_id, execution_id)
+        ).fetchone()
+        return found is not None and found[0] is not None and not self.store.real.in_transaction
+
     @property
     def has_room(self) -> bool:
         """Whether the reserve was given up, so that there is a little room on a full disk."""

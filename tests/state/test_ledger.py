@@ -442,6 +442,30 @@ def test_last_outcomes_are_those_of_the_last_attempt_of_each_host(ledger):
     assert ledger.last_outcomes("other") == {}
 
 
+def test_host_that_refused_before_anything_was_sent_was_bad_last_time(ledger):
+    """For canaries: a refusal without an intent counts, until something is tried there in a later run."""
+    first, second = execution("a-1", host="a"), execution("b-1", host="b")
+    ledger.begin_run(run_row("run-1"), [first, second])
+    for each in (first, second):
+        ledger.record_outcome(each.id, NOW, Outcome.REFUSED, run_id="run-1", reason="its key has changed")
+    later = execution("b-2", host="b")
+    start(ledger, later, run_id="run-2")
+    ledger.record_outcome("b-2", NOW, Outcome.FIXED, run_id="run-2")
+
+    assert ledger.last_outcomes("low-disk") == {"a": Outcome.REFUSED, "b": Outcome.FIXED}
+
+
+@pytest.mark.parametrize("touched_nothing", [Outcome.SKIPPED, Outcome.UNREACHABLE])
+def test_what_touched_nothing_leaves_a_host_as_bad_as_it_was(ledger, touched_nothing):
+    """For canaries: a hold file on the host, or a host that was gone, does not make a bad host a good one."""
+    start(ledger, execution("a-1", host="a"))
+    ledger.record_outcome("a-1", NOW, Outcome.FAILED, run_id="run-1")
+    start(ledger, execution("a-2", host="a"), run_id="run-2")
+    ledger.record_outcome("a-2", LATER, touched_nothing, run_id="run-2")
+
+    assert ledger.last_outcomes("low-disk") == {"a": Outcome.FAILED}
+
+
 def test_breaker_pauses_its_rule_until_it_is_released(ledger):
     """An open breaker refuses with its reason and the command that closes it; other rules go on; it opens once."""
     planned, other = execution("a"), execution("b", rule="low-inodes", host="web-2")
