@@ -52,7 +52,7 @@ def is_alive(pid: int) -> bool:
     """Say whether a process runs; one that only waits to be reaped does not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] != "Z"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # Gone, before the file was opened or after.
         return False
 
 
