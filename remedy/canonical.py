@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-__all__ = ["canonical_json", "digest_fields", "digest_text", "plain"]
+__all__ = ["canonical_json", "digest_fields", "digest_text", "plain", "row_value"]
 
 
 _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
@@ -48,3 +48,20 @@ def plain(value: Any) -> Any:
     if isinstance(value, tuple):
         return [plain(item) for item in value]
     return value
+
+
+def row_value(value: object) -> str | float | bool | None:
+    """
+    Return a value of a row, or of its key, as it was before `plain`: every number is a float.
+
+    Raises:
+        ValueError: it is no text, number, boolean or null, or too large for a float.
+    """
+    if value is None or isinstance(value, str | float | bool):
+        return value
+    if not isinstance(value, int):
+        raise ValueError(f"a row holds no {type(value).__name__}")
+    try:
+        return float(value)
+    except OverflowError:
+        raise ValueError("a row holds no number that is so large") from None

@@ -11,13 +11,14 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import assert_never
 
-from remedy.model import Hold, Outcome, OutcomeClass, RuleLimits
+from remedy.model import Hold, Key, Outcome, OutcomeClass, RuleLimits
 from remedy.schedule import ChangeWindow, longest_s, open_until, opens_at
 
 __all__ = [
     "LIFTED_BY_OVERRIDE",
     "Attempt",
     "Held",
+    "Incident",
     "Override",
     "Pause",
     "PauseOf",
@@ -32,6 +33,9 @@ __all__ = [
 _open_until = lru_cache(maxsize=256)(open_until)
 _opens_at = lru_cache(maxsize=256)(opens_at)
 _longest_s = lru_cache(maxsize=256)(longest_s)
+
+Incident = tuple[str, str, Key]
+"""What stays the same between runs: rule, host name, key values."""
 
 LIFTED_BY_OVERRIDE = frozenset({Hold.COOLING_DOWN, Hold.OUTSIDE_WINDOW, Hold.OBSERVE_ONLY, Hold.PAUSED})
 """The holds that --override lifts, for one rule and one host named literally; it lifts nothing else."""

@@ -9,15 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from remedy.holds import Attempt, Held, Pause
-from remedy.model import (
-    Execution,
-    Finding,
-    Host,
-    Key,
-    Rule,
-    key_text,
-)
+from remedy.holds import Attempt, Held, Incident, Pause
+from remedy.model import Execution, Finding, Host, Rule, key_text
 from remedy.precautions import Precautions
 from remedy.waves import RolloutSpec
 
@@ -27,7 +20,6 @@ __all__ = [
     "PLAN_EXPIRES_S",
     "HeldFinding",
     "History",
-    "Incident",
     "Plan",
     "RulePlan",
     "Unseen",
@@ -43,9 +35,6 @@ How much longer than its deadline a fix may be at work after its intent.
 10 s that the ledger may be busy after the intent was dated, 20 s until the host gives
 up waiting for the payload, 3 s for its log, 5 s until `timeout -k 5` kills it, and 7 s.
 """
-
-Incident = tuple[str, str, Key]
-"""What stays the same between runs: rule, host name, key values."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,7 @@ from remedy.precautions import Precautions
 from remedy.readings import time_text
 from remedy.verdicts import needed_signals
 
-__all__ = ["digested", "plan_document"]
+__all__ = ["digested", "pause_document", "plan_document"]
 
 
 def plan_document(plan: Plan) -> dict[str, Any]:
@@ -44,7 +44,7 @@ def digested(plan: Plan) -> dict[str, Any]:
         },
         "busy": dict(plan.busy),
         "precautions": _describe_precautions(plan.precautions),
-        "pauses": [_describe_pause(pause) for pause in plan.pauses],
+        "pauses": [pause_document(pause) for pause in plan.pauses],
         "unseen": {
             "unknown": list(plan.unseen.unknown),
             "unreachable": list(plan.unseen.unreachable),
@@ -77,7 +77,8 @@ def _describe_precautions(precautions: Precautions) -> dict[str, Any]:
     }
 
 
-def _describe_pause(pause: Pause) -> dict[str, Any]:
+def pause_document(pause: Pause) -> dict[str, Any]:
+    """Return a pause as JSON values; the digests of plans are taken over them."""
     return {
         "of": pause.of.value,
         "name": pause.name,

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from remedy.canonical import canonical_json, digest_text
+from remedy.canonical import canonical_json, digest_text, row_value
 from remedy.errors import UsageError
 from remedy.holds import Held, Override, Pause, PauseOf
-from remedy.model import Execution, Finding, Hold, Host, Key, Row, Rule, Signal, Value
+from remedy.model import Execution, Finding, Hold, Host, Key, Row, Rule, Signal
 from remedy.plan import HeldFinding, Plan, RulePlan, Unseen
 from remedy.plan_document import digested, plan_document
-from remedy.planning import execution_ids, resolved_spec
+from remedy.planning import execution_ids, execution_of, resolved_spec
 from remedy.precautions import Precautions
 from remedy.readings import parse_time, time_text
 from remedy.waves import planned_waves
@@ -203,26 +203,18 @@ def _rule_plan(recorded: Mapping[str, Any], standing: Standing, protected: froze
 
 def _execution(rule: Rule, recorded: Mapping[str, Any], standing: Standing) -> Execution:
     host = standing.hosts[recorded["host"]]
-    script = rule.fix[host.platform]
-    return Execution(
-        id="",
-        rule=rule.name,
-        host=host.name,
-        key=_key(recorded["key"], standing.signals[rule.signal]),
-        row=_row(recorded["row"]),
-        params=rule.params_for(host),
-        script=script.path,
-        script_sha256=script.sha256,
-        timeout_s=script.timeout_s,
-        become_root=script.become_root,
-    )
+    return execution_of(rule, host, _finding(rule, recorded, standing))
+
+
+def _finding(rule: Rule, recorded: Mapping[str, Any], standing: Standing) -> Finding:
+    key = _key(recorded["key"], standing.signals[rule.signal])
+    return Finding(rule=rule.name, host=recorded["host"], key=key, row=_row(recorded["row"]))
 
 
 def _held(recorded: Mapping[str, Any], standing: Standing) -> HeldFinding:
     rule = standing.rules[recorded["rule"]]
-    key = _key(recorded["key"], standing.signals[rule.signal])
     return HeldFinding(
-        finding=Finding(rule=rule.name, host=recorded["host"], key=key, row=_row(recorded["row"])),
+        finding=_finding(rule, recorded, standing),
         held=Held(
             hold=Hold(recorded["hold"]),
             reason=recorded["reason"],
@@ -252,19 +244,11 @@ def _key(recorded: Mapping[str, Any], signal: Signal) -> Key:
     """Return a key with its columns in the signal's order; none may be missing or too many."""
     if set(recorded) != set(signal.key):
         raise ValueError(f"{sorted(recorded)} is no key of signal {signal.name}")
-    return tuple((name, _value(recorded[name])) for name in signal.key)
+    return tuple((name, row_value(recorded[name])) for name in signal.key)
 
 
 def _row(recorded: Mapping[str, Any]) -> Row:
-    return {name: _value(value) for name, value in recorded.items()}
-
-
-def _value(value: Any) -> Value:
-    if isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if value is None or isinstance(value, str | float | bool):
-        return value
-    raise ValueError(f"a row holds {type(value).__name__}")
+    return {name: row_value(value) for name, value in recorded.items()}
 
 
 def _changes(recorded: Any, now: Any, where: str) -> Iterator[str]:

@@ -33,7 +33,7 @@ from remedy.precautions import NO_PRECAUTIONS, Precautions
 from remedy.verdicts import Judgement, ReadingsByHost, other_rows
 from remedy.waves import RolloutSpec, planned_waves, rollout_order
 
-__all__ = ["build_plan", "execution_ids", "exemption_of", "gate_request", "resolved_spec"]
+__all__ = ["build_plan", "execution_ids", "execution_of", "exemption_of", "gate_request", "resolved_spec"]
 
 
 def build_plan(
@@ -267,7 +267,7 @@ def _rule_plan(
         fuse=_fuse(rule, matched=len(matched), judged=len(known), accepted=accepted),
         spec=spec,
         waves=waves,
-        executions=tuple(_execution(rule, hosts[finding.host], finding) for finding in ordered),
+        executions=tuple(execution_of(rule, hosts[finding.host], finding) for finding in ordered),
         budget_left=_budget_left(rule, around),
     )
 
@@ -322,8 +322,9 @@ def resolved_spec(
     )
 
 
-def _execution(rule: Rule, host: Host, finding: Finding) -> Execution:
-    script: Script = rule.fix[host.platform]
+def execution_of(rule: Rule, host: Host, finding: Finding) -> Execution:
+    """Return what a rule runs for a finding on its host; the id is '' until the plan has its digest."""
+    script = rule.fix[host.platform]
     return Execution(
         id="",
         rule=rule.name,

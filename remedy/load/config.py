@@ -105,7 +105,7 @@ def state_alone(directory: Path, *, environment: Mapping[str, str]) -> str | Non
     Return the state directory that the nearest remedy.yaml names, whatever else is wrong in that file; None for none.
 
     For the brakes: a mistyped freeze must not keep anybody from stopping everything.
-    What a stranger may have planted, or is no YAML at all, names nothing.
+    What a stranger may have planted, or only a shell would fill in, or is no YAML at all, names nothing.
     """
     for folder in (directory, *directory.resolve().parents):
         file = folder / _NAME
@@ -118,7 +118,7 @@ def state_alone(directory: Path, *, environment: Mapping[str, str]) -> str | Non
             named = read_settings_file(file).value(["state"])
         except RemedyError:
             return None
-        if not isinstance(named, str) or not named.strip() or "$" in named:
+        if not isinstance(named, str) or not named.strip() or _unexpanded(named) is not None:
             return None
         return _Settings(file=file, values={"state": named}, safeguards=NO_SAFEGUARDS).path("state", _home(environment))
     return None
@@ -227,13 +227,16 @@ def _refuse_unexpanded(document: Document) -> None:
     """Refuse what only a shell would fill in: it would name a folder called `$HOME` or `~anna`."""
     for key in ("rules", "inventory", "state"):
         named = document.value([key], "")
-        if "$" in named:
-            document.add(
-                [key], f"'{named}' has a $, and variables are not filled in", "write the path, or start it with ~/"
-            )
-        elif named.startswith("~") and not named.startswith("~/"):
-            document.add(
-                [key],
-                f"'{named}' starts with ~ and a name, which is not filled in",
-                "write the path, or ~/ for your own home",
-            )
+        found = _unexpanded(named)
+        if found is not None:
+            document.add([key], *found)
+
+
+def _unexpanded(named: str) -> tuple[str, str] | None:
+    """Return message and cure of a path in which something only a shell would fill in; None when nothing is."""
+    if "$" in named:
+        return f"'{named}' has a $, and variables are not filled in", "write the path, or start it with ~/"
+    if named.startswith("~") and not named.startswith("~/"):
+        said = f"'{named}' starts with ~ and a name, which is not filled in"
+        return said, "write the path, or ~/ for your own home"
+    return None

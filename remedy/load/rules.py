@@ -6,15 +6,15 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from remedy.canonical import canonical_json, digest_text
 from remedy.conditions import compile_condition, parse_problems
 from remedy.errors import FilesError, UsageError
 from remedy.limits import Limit, WaveShare
-from remedy.load.digest import digest_of, digested_text
 from remedy.load.document import Document, Route
 from remedy.load.inventory.patterns import check_pattern
 from remedy.load.schema import Shape, check_parts
 from remedy.load.scripts import load_scripts, script_digests
-from remedy.load.signals import has_one_row, load_params
+from remedy.load.signals import check_name, has_one_row, load_params
 from remedy.load.windows import load_windows, warn_of_short_windows
 from remedy.model import (
     Condition,
@@ -75,7 +75,7 @@ def load_rule(
         _check_sound_parts(document, shape, name=name, root=root, signals=signals, broken=broken_signals)
         return None
     raw: dict[str, Any] = document.raw
-    _check_name(document, name)
+    check_name(document, "rule", name)
     windows = load_windows(document)
     _check_hosts(document, ["hosts"])
     params = load_params(document, raw.get("params", {}))
@@ -105,7 +105,7 @@ def _check_sound_parts(
 ) -> None:
     """Look for the mistakes in the sound parts of a rule whose form is wrong somewhere else."""
     if shape.is_sound("rule"):
-        _check_name(document, name)
+        check_name(document, "rule", name)
     if shape.is_sound("change_windows"):
         load_windows(document)
     if shape.is_sound("hosts"):
@@ -181,6 +181,7 @@ def _built(
     }
     if windows:  # Added only then: rules without windows keep the digest, and so the attempts, that they had.
         resolved["change_windows"] = sorted(str(window) for window in windows)
+    text = canonical_json(resolved)
     return Rule(
         name=raw["rule"],
         title=raw["title"],
@@ -200,16 +201,10 @@ def _built(
         limits=limits,
         rollout=rollout,
         change_windows=windows,
-        digest=digest_of(resolved),
-        resolved=digested_text(resolved),
+        digest=digest_text(text),
+        resolved=text,
         place=document.place(),
     )
-
-
-def _check_name(document: Document, name: str) -> None:
-    named = document.value(["rule"])
-    if named is not None and named != name:
-        document.add(["rule"], f"'{named}' is not the name of its folder, '{name}'", "make them equal")
 
 
 def _check_hosts(document: Document, route: Route) -> None:

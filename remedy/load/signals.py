@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from remedy.canonical import canonical_json, digest_text
 from remedy.conditions import RESERVED_WORDS
-from remedy.load.digest import digest_of
 from remedy.load.document import Document
 from remedy.load.schema import check_parts
 from remedy.load.scripts import load_scripts, script_digests
@@ -13,7 +13,7 @@ from remedy.load.typed import param_value
 from remedy.model import Column, ColumnType, Params, ParamValue, RowPromise, Signal
 from remedy.text import nearest
 
-__all__ = ["has_one_row", "load_params", "load_signal"]
+__all__ = ["check_name", "has_one_row", "load_params", "load_signal"]
 
 _SAID_INSTEAD_OF_ROWS = "not_applicable"
 _MAX_AGE_S = 15 * 60
@@ -29,7 +29,7 @@ def load_signal(document: Document, *, name: str, root: Path) -> Signal | None:
     """Return the signal in root/signals/NAME, or None when its problems are in the document."""
     shape = check_parts(document, "signal")
     if shape.is_sound("signal"):
-        _check_name(document, name)
+        check_name(document, "signal", name)
     if not shape.whole:
         if shape.is_sound("collect"):
             load_scripts(document, "collect", root=root, folder=("signals", name))
@@ -43,18 +43,16 @@ def load_signal(document: Document, *, name: str, root: Path) -> Signal | None:
     max_age_s = document.duration_s(["max_age"], default_s=_MAX_AGE_S, most_s=_MAX_AGE_S_MAX, least_s=1)
     if document.problems:
         return None
-    digest = digest_of(
-        {
-            "signal": name,
-            "title": raw["title"],
-            "key": key,
-            "rows": rows.value,
-            "columns": {column: [kind.type.value, kind.unit] for column, kind in columns.items()},
-            "params": params,
-            "collect": script_digests(collect),
-            "max_age_s": max_age_s,
-        }
-    )
+    resolved = {
+        "signal": name,
+        "title": raw["title"],
+        "key": key,
+        "rows": rows.value,
+        "columns": {column: [kind.type.value, kind.unit] for column, kind in columns.items()},
+        "params": params,
+        "collect": script_digests(collect),
+        "max_age_s": max_age_s,
+    }
     return Signal(
         name=name,
         title=raw["title"],
@@ -64,15 +62,16 @@ def load_signal(document: Document, *, name: str, root: Path) -> Signal | None:
         params=params,
         collect=collect,
         max_age_s=max_age_s,
-        digest=digest,
+        digest=digest_text(canonical_json(resolved)),
         place=document.place(),
     )
 
 
-def _check_name(document: Document, name: str) -> None:
-    named = document.value(["signal"])
+def check_name(document: Document, key: str, name: str) -> None:
+    """Add a problem when a file names its rule or signal, under `key`, otherwise than its folder is named."""
+    named = document.value([key])
     if named is not None and named != name:
-        document.add(["signal"], f"'{named}' is not the name of its folder, '{name}'", "make them equal")
+        document.add([key], f"'{named}' is not the name of its folder, '{name}'", "make them equal")
 
 
 def load_params(document: Document, raw: Mapping[str, object]) -> Params:

@@ -21,10 +21,10 @@ from remedy.errors import Refused, StateError, Unreachable
 from remedy.model import Host
 from remedy.port import Marker, MarkersRead, MarkerState, Runner, Session
 from remedy.reconciling import Reconciled, Reconciliation, reconciled
-from remedy.run.collect import CONNECTIONS_MAX, Runners, target_of
+from remedy.run.collect import CONNECTIONS_MAX, Runners, runner_of, target_of
 from remedy.run.crew import Crew, Crews, ThreadCrew
 from remedy.run.recorded_ends import doubt_of_log
-from remedy.state.audit_format import AuditType, Lines, parse_object
+from remedy.state.audit_format import AuditType, records_of
 from remedy.state.ledger_rows import ExecutionRow
 from remedy.summary import HostEnding
 from remedy.text import untrusted
@@ -90,8 +90,7 @@ def recorded_starts(directory: Path, run_id: str) -> tuple[Mapping[str, Start], 
         if odd:
             return {}, untrusted(odd)
         with (directory / f"{run_id}.jsonl").open("rb") as file:
-            for line in Lines(file):
-                record = parse_object(line)
+            for record in records_of(file):
                 if record["type"] == AuditType.EXECUTION_INTENT:
                     starts[str(record["data"]["execution"])] = _start(record["data"])
     except (StateError, OSError, ValueError, KeyError, TypeError) as exc:
@@ -150,7 +149,7 @@ def _asked(question: HostQuestion, runners: Runners, clock: Callable[[], datetim
     """Ask one host; every way it can end is a value."""
     host = question.host
     try:
-        runner = _runner(runners, host)
+        runner = runner_of(runners, host)
         endpoint = str(runner.endpoint(target_of(host)))
         here = tuple(each for each in question.unseen if each.start.endpoint in ("", endpoint))
         looks = _asked_there(runner, host, here, clock) if here else None
@@ -171,13 +170,6 @@ def _asked_there(runner: Runner, host: Host, unseen: Sequence[Unseen], clock: Ca
         return _looks(session, unseen, clock)
     finally:
         session.close()
-
-
-def _runner(runners: Runners, host: Host) -> Runner:
-    runner = runners.get(host.transport)
-    if runner is None:
-        raise Refused(f"this version has no runner for {host.transport.value}")
-    return runner
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,6 +26,7 @@ __all__ = [
     "collect",
     "collect_jobs",
     "read_session",
+    "runner_of",
     "signals_by_host",
     "target_of",
 ]
@@ -62,6 +63,19 @@ def target_of(host: Host) -> Target:
         known_hosts=connection.known_hosts,
         barred=connection.barred,
     )
+
+
+def runner_of(runners: Runners, host: Host) -> Runner:
+    """
+    Return the runner that reaches a host.
+
+    Raises:
+        Refused: there is none for its transport.
+    """
+    runner = runners.get(host.transport)
+    if runner is None:
+        raise Refused(f"this version has no runner for {host.transport.value}")
+    return runner
 
 
 def signals_by_host(scopes: Iterable[Scope]) -> dict[str, tuple[str, ...]]:
@@ -194,7 +208,7 @@ def _endpoints(hosts: Iterable[Host], runners: Runners, *, note: Callable[[HostE
     by_way: dict[tuple[str, int], list[Host]] = {}
     for host in hosts:
         try:
-            endpoint = _runner(runners, host).endpoint(target_of(host))
+            endpoint = runner_of(runners, host).endpoint(target_of(host))
         except (Unreachable, Refused) as exc:
             note(_ended(host, exc))
             continue
@@ -209,13 +223,6 @@ def _endpoints(hosts: Iterable[Host], runners: Runners, *, note: Callable[[HostE
                 reason = f"{names} all lead to {where}; keep one name for each machine"
                 note(HostEnd(host=host.name, ending=HostEnding.REFUSED, reason=reason))
     return found
-
-
-def _runner(runners: Runners, host: Host) -> Runner:
-    runner = runners.get(host.transport)
-    if runner is None:
-        raise Refused(f"this version has no runner for {host.transport.value}")
-    return runner
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -234,7 +241,7 @@ class _HostCollection:
 
     def _collected(self, runners: Runners, signals: Mapping[str, Signal], clock: Clock) -> _Collected:
         try:
-            session = _runner(runners, self.host).connect(target_of(self.host))
+            session = runner_of(runners, self.host).connect(target_of(self.host))
             try:
                 readings, _ = read_session(session, self.host, self.jobs, signals, clock=clock)
             finally:

@@ -28,7 +28,7 @@ from remedy.run.records import Wish, execution_facts, incident_facts, intent_fac
 from remedy.state.audit import AuditLog
 from remedy.state.audit_format import AuditType
 from remedy.state.kept import Kept
-from remedy.state.ledger import Ledger
+from remedy.state.ledger import Ledger, raise_first
 from remedy.state.ledger_rows import Intent, OpenIntent, OutcomeRow, ResultRow, RunRow
 from remedy.summary import ExecutionEnd
 from remedy.text import untrusted
@@ -63,12 +63,6 @@ class _Told(Generic[_Row]):
         execution = self.execution
         name = f"execution {execution.id} ({execution.rule} on {execution.host})"
         return untrusted(f"{name}: {self.said}") + (f": {self.reason}" if self.reason else "")
-
-
-def _raise_first(contradictions: _Contradictions) -> None:
-    for contradiction in contradictions:
-        if contradiction is not None:
-            raise contradiction
 
 
 class Evidence:
@@ -110,7 +104,12 @@ class Evidence:
         return self._audit.head
 
     def open(self, *, actor: Mapping[str, Any] | str, command: str, facts: Mapping[str, Any]) -> None:
-        """Write the first record: who, what, with which rules and inventory."""
+        """
+        Write the first record: who, what, with which rules and inventory.
+
+        Raises:
+            StateError: the audit log did not take it.
+        """
         shown = untrusted(command, characters_max=_COMMAND_CHARACTERS_MAX)
         self._audit.append(AuditType.RUN_STARTED, {"actor": actor, "command": shown, **facts})
 
@@ -153,7 +152,12 @@ class Evidence:
         }
 
     def note(self, event: AuditType, data: Mapping[str, Any]) -> None:
-        """Append a record that nothing waits for."""
+        """
+        Append a record that nothing waits for.
+
+        Raises:
+            StateError: the audit log did not take it.
+        """
         self._audit.append(event, data, sync=False)
 
     # Intents
@@ -222,7 +226,7 @@ class Evidence:
 
     def results(self, results: Iterable[tuple[Execution, FixResult]]) -> None:
         """Do for many, in one transaction and with one sync, what `result` does for one."""
-        _raise_first(self._record_results([self._seen(execution, result) for execution, result in results]))
+        raise_first(self._record_results([self._seen(execution, result) for execution, result in results]))
 
     def _seen(self, execution: Execution, result: FixResult) -> _Told[ResultRow]:
         reason = untrusted(result.reason, characters_max=_REASON_CHARACTERS_MAX)
@@ -254,7 +258,7 @@ class Evidence:
 
     def outcomes(self, ends: Iterable[ExecutionEnd], *, started: bool) -> None:
         """Do for many, in one transaction and with at most one sync, what `outcome` does for one."""
-        _raise_first(self._record_outcomes([self._ended(end, started=started) for end in ends]))
+        raise_first(self._record_outcomes([self._ended(end, started=started) for end in ends]))
 
     def _ended(self, end: ExecutionEnd, *, started: bool) -> _Told[OutcomeRow]:
         ended = end.ended
@@ -338,7 +342,12 @@ class Evidence:
     # What is about more than one execution
 
     def close_dead(self, opened: OpenIntent) -> None:
-        """Record, in this run's audit file, how an execution of a dead run must be counted."""
+        """
+        Record, in this run's audit file, how an execution of a dead run must be counted.
+
+        Raises:
+            StateError: audit log or ledger did not take it.
+        """
         intent = opened.intent
         reason = f"run {intent.run_id} died; named by run {self._run_id}"
         facts = {
@@ -349,16 +358,30 @@ class Evidence:
         self._audit.append(AuditType.EXECUTION_LOST, facts, sync=True)
         self._ledger.close_open(intent.execution_id, opened.closes_as, self._clock(), reason)
 
-    def open_breaker(self, rule: str, reason: str) -> None:
-        """Record that a rule is paused until a person releases it."""
+    def open_breaker(self, rule: str, reason: str, *, of_run: str = "") -> None:
+        """
+        Record that a rule is paused until a person releases it.
+
+        `of_run` is the dead run that went bad, '' for this one: the ledger has the
+        breaker under that name, for of a run that has no plan it knows nothing.
+
+        Raises:
+            StateError: audit log or ledger did not take it; the ledger was tried all the same.
+        """
+        facts = {"rule": rule, "reason": reason} | ({"of_run": of_run} if of_run else {})
         try:
-            self._audit.append(AuditType.BREAKER_OPENED, {"rule": rule, "reason": reason}, sync=True)
+            self._audit.append(AuditType.BREAKER_OPENED, facts, sync=True)
         finally:
             # A brake holds also when nobody can be told of it.
-            self._ledger.open_breaker(rule, self._run_id, self._clock(), reason)
+            self._ledger.open_breaker(rule, of_run or self._run_id, self._clock(), reason)
 
     def end(self, exit_code: int, *, counts: Mapping[Outcome, int]) -> None:
-        """Record how the run ended."""
+        """
+        Record how the run ended; in the ledger only when it began there.
+
+        Raises:
+            StateError: audit log or ledger did not take it.
+        """
         by_outcome = {outcome.value: count for outcome, count in counts.items()}
         self._audit.append(AuditType.RUN_ENDED, {"exit_code": exit_code, "outcomes": by_outcome}, sync=True)
         if self._begun:

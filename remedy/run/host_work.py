@@ -32,7 +32,7 @@ from remedy.plan import GRACE_S
 from remedy.planning import exemption_of, gate_request
 from remedy.port import FixJob, FixResult, Permit, Session
 from remedy.precautions import NO_PRECAUTIONS, Precautions
-from remedy.run.collect import Runners, collect_jobs, read_session, target_of
+from remedy.run.collect import Runners, collect_jobs, read_session, runner_of, target_of
 from remedy.run.crew import Crews, ThreadCrew
 from remedy.run.evidence import Evidence
 from remedy.schedule import Freeze
@@ -197,7 +197,7 @@ class HostWork:
     def _connect(self) -> Session:
         """Connect, unless the host leads elsewhere than when the plan was made: that would be another machine."""
         host, planned = self._task.host, self._task.endpoint
-        runner, target = self._around.runners[host.transport], target_of(host)
+        runner, target = runner_of(self._around.runners, host), target_of(host)
         if planned and (now := str(runner.endpoint(target))) != planned:
             raise Refused(f"{host.name} leads to {now} now, and to {planned} in the plan; plan again")
         return runner.connect(target)

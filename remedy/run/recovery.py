@@ -7,45 +7,39 @@ else as lost. Too many bad hosts of a dead run open the rule's breaker, as they 
 have in a living one.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from pathlib import Path
-from typing import Any
 
-from remedy.errors import StateError
-from remedy.holds import Attempt
+from remedy.holds import Attempt, Incident
 from remedy.limits import Budget
 from remedy.model import Finding, Outcome, OutcomeClass
-from remedy.plan import GRACE_S, History, Incident
+from remedy.plan import GRACE_S, History
 from remedy.port import FixEnding
 from remedy.readings import time_text
 from remedy.run.evidence import Evidence
-from remedy.run.recorded_ends import doubt_of_log
+from remedy.run.recorded_ends import RecordedEnds, read_ends
 from remedy.state.audit import AuditLog
-from remedy.state.audit_format import AuditType, Lines, parse_object
 from remedy.state.ledger import Ledger
-from remedy.state.ledger_rows import OpenIntent, OutcomeRow
-from remedy.state.values import utc_time
-from remedy.text import counted, untrusted
+from remedy.state.ledger_rows import UNSEEN_ENDINGS, ExecutionRow, OpenIntent, OutcomeRow
+from remedy.text import counted
 
 __all__ = [
-    "UNSEEN_ENDINGS",
     "LeftOpen",
     "brake_dead_run",
+    "brake_dead_runs",
     "budgets_used",
     "busy_hosts",
     "close_over",
     "closed_text",
     "history_of",
     "left_open",
+    "open_rows",
     "over_at",
     "over_for_certain",
-    "recorded_outcome",
+    "record_unless_named",
+    "take_over_result",
 ]
-
-UNSEEN_ENDINGS = frozenset({FixEnding.LOST, FixEnding.ALREADY_STARTED})
-"""Results that do not say how a fix ended: without an outcome it is `lost` all the same."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,35 +89,19 @@ def closed_text(opened: OpenIntent) -> str:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Said:
-    """
-    What a dead run's audit file says: of outcomes and results by execution, and of max_bad by rule.
-
-    `odd` is why it is not believed ('' when it is); then it says nothing.
-    """
-
-    outcomes: Mapping[str, tuple[datetime, Mapping[str, Any]]] = field(default_factory=dict)
-    results: Mapping[str, tuple[datetime, Mapping[str, Any]]] = field(default_factory=dict)
-    max_bad: Mapping[str, int] = field(default_factory=dict)
-    odd: str = ""
-
-
 def close_over(
     ledger: Ledger,
     audit: AuditLog,
     evidence: Evidence,
     over: Iterable[OpenIntent],
-    *,
-    clock: Callable[[], datetime],
 ) -> tuple[str, ...]:
     """
     Close executions of dead runs that are over, as `over_for_certain` gives them; return what to say.
 
     `audit` is the caller's own file, `evidence` is over it. What the dead run's file
     beside it says of an outcome or a result counts, for that is written before the
-    ledger; nothing is changed in it. All others are lost, or unverified. Then the
-    breakers of their rules are opened where too many hosts were bad.
+    ledger; nothing is changed in it. All others are lost, or unverified. Before
+    that, the breakers of their rules are opened where too many hosts were bad.
 
     Raises:
         StateError: something could not be recorded.
@@ -133,77 +111,101 @@ def close_over(
         by_run.setdefault(each.intent.run_id, []).append(each)
     said: list[str] = []
     for run_id, intents in by_run.items():
-        recorded = _said_by(audit.path.parent, run_id)
+        recorded = read_ends(audit.path.parent, run_id)
         if recorded.odd:
             said.append(f"WARNING: nothing is taken from the audit file of run {run_id}: {recorded.odd}")
+        # First the brake: when this is cut off, what is closed by then is not looked at again.
+        rules = {each.intent.rule for each in intents}
+        paused = brake_dead_run(run_id, ledger, evidence, recorded, rules=rules, closing=intents)
         said += [_close(each, ledger, evidence, recorded) for each in intents]
-        rules = frozenset(each.intent.rule for each in intents)
-        said += _brake(run_id, ledger, audit, recorded, clock=clock, rules=rules)
+        said += paused
     return tuple(said)
 
 
-def _close(opened: OpenIntent, ledger: Ledger, evidence: Evidence, recorded: _Said) -> str:
+def _close(opened: OpenIntent, ledger: Ledger, evidence: Evidence, recorded: RecordedEnds) -> str:
     """Close one execution of a dead run, and return what to say of it."""
     intent = opened.intent
     outcome = recorded.outcomes.get(intent.execution_id)
     if outcome is not None:
-        row = recorded_outcome(intent.run_id, intent.execution_id, *outcome)
-        (contradiction,) = ledger.record_outcomes([row])
-        if contradiction is not None and _is_open(ledger, intent.execution_id):
-            raise contradiction
+        record_unless_named(ledger, intent.run_id, [outcome])
         return (
-            f"{row.outcome.value}: {intent.rule} on {intent.host}, started by run {intent.run_id}, "
+            f"{outcome.outcome.value}: {intent.rule} on {intent.host}, started by run {intent.run_id}, "
             f"which died; its audit file has that end"
         )
-    result = recorded.results.get(intent.execution_id)
-    if opened.ending is None and result is not None and result[1]["ending"] not in UNSEEN_ENDINGS:
-        at, data = result
-        ledger.record_result(intent.execution_id, at, data["ending"], data["exit_code"])
-        opened = replace(opened, ending=data["ending"])
+    ending = take_over_result(ledger, recorded, intent.execution_id, known=opened.ending)
+    opened = replace(opened, ending=ending)
     evidence.close_dead(opened)
     return closed_text(opened)
 
 
-def _is_open(ledger: Ledger, execution_id: str) -> bool:
-    return any(each.intent.execution_id == execution_id for each in ledger.open_intents())
+def open_rows(ledger: Ledger, run_id: str) -> tuple[ExecutionRow, ...]:
+    """Return the executions of a run's plan that have no outcome; none when there is no such run."""
+    record = ledger.run(run_id)
+    return tuple(each for each in record.executions if each.outcome is None) if record is not None else ()
 
 
-def recorded_outcome(run_id: str, execution_id: str, at: datetime, data: Mapping[str, Any]) -> OutcomeRow:
-    """Return the ledger's row of an outcome, by the data of its audit record."""
-    reason = f"{data['skip']}: {data['reason']}" if data["skip"] else data["reason"]
-    return OutcomeRow(run_id=run_id, execution_id=execution_id, at=at, outcome=data["outcome"], reason=reason)
-
-
-def brake_dead_run(run_id: str, ledger: Ledger, audit: AuditLog, *, clock: Callable[[], datetime]) -> tuple[str, ...]:
+def record_unless_named(ledger: Ledger, run_id: str, rows: Sequence[OutcomeRow]) -> None:
     """
-    Open the breaker of each rule that has more bad hosts in a dead run than its max_bad; return what to say.
+    Record outcomes of a dead run's executions, in one transaction; one that another run has named by now keeps that.
 
-    Hosts are counted by the outcomes in the ledger. A rule whose max_bad the run's
-    audit file does not say, or cannot be believed in, may have none. Breakers that
-    are open already are left alone. `audit` is the caller's own file.
+    Raises:
+        StateError: one contradicts the ledger, and has no outcome there.
+    """
+    contradictions = ledger.record_outcomes(rows)
+    if not any(contradictions):
+        return
+    still_open = {each.execution_id for each in open_rows(ledger, run_id)}
+    for row, contradiction in zip(rows, contradictions, strict=True):
+        if contradiction is not None and row.execution_id in still_open:
+            raise contradiction
+
+
+def take_over_result(
+    ledger: Ledger, recorded: RecordedEnds, execution_id: str, *, known: FixEnding | None
+) -> FixEnding | None:
+    """
+    Record the result that a dead run's audit file has and the ledger has not; return the ending that it has then.
+
+    `known` is the ledger's (None: it has none). A result that saw no end is left out.
+
+    Raises:
+        StateError: it could not be recorded.
+    """
+    result = recorded.results.get(execution_id)
+    if known is not None or result is None or result.ending in UNSEEN_ENDINGS:
+        return known
+    ledger.record_result(execution_id, result.at, result.ending, result.exit_code)
+    return result.ending
+
+
+def brake_dead_run(
+    run_id: str,
+    ledger: Ledger,
+    evidence: Evidence,
+    recorded: RecordedEnds,
+    *,
+    rules: Iterable[str],
+    closing: Sequence[OpenIntent] = (),
+) -> tuple[str, ...]:
+    """
+    Open the breaker of each of these rules that has more bad hosts in a dead run than its max_bad; return what to say.
+
+    Hosts are counted by the outcomes in the ledger, and by those that `closing` is
+    about to get. A rule whose max_bad the run's audit file does not say, or cannot be
+    believed in, may have none. Breakers that are open already are left alone.
 
     Raises:
         StateError: something could not be read or recorded.
     """
-    return _brake(run_id, ledger, audit, _said_by(audit.path.parent, run_id), clock=clock, rules=None)
-
-
-def _brake(
-    run_id: str,
-    ledger: Ledger,
-    audit: AuditLog,
-    recorded: _Said,
-    *,
-    clock: Callable[[], datetime],
-    rules: frozenset[str] | None,
-) -> tuple[str, ...]:
-    """Do that for these rules, or for all (None)."""
     record = ledger.run(run_id)
-    bad: dict[str, set[str]] = {}
+    bad: dict[str, set[str]] = {rule: set() for rule in rules}
+    for each in closing:
+        if _ends_bad(each, recorded):
+            bad[each.intent.rule].add(each.intent.host)
     for row in record.executions if record is not None else ():
         is_bad = row.outcome is not None and row.outcome.outcome_class is OutcomeClass.BAD
-        if is_bad and (rules is None or row.rule in rules):
-            bad.setdefault(row.rule, set()).add(row.host)
+        if is_bad and row.rule in bad:
+            bad[row.rule].add(row.host)
     breakers = ledger.breakers()
     said: list[str] = []
     for rule, hosts in sorted(bad.items()):
@@ -212,46 +214,39 @@ def _brake(
             continue
         known = "max_bad 0, for its own is not known" if max_bad is None else f"max_bad {max_bad}"
         reason = f"{counted(len(hosts), 'bad host')} in run {run_id}, which died, more than {known}"
-        audit.append(AuditType.BREAKER_OPENED, {"rule": rule, "reason": reason, "of_run": run_id}, sync=True)
-        # It is the dead run's, which the ledger knows; of the caller's own run it may know nothing.
-        ledger.open_breaker(rule, run_id, clock(), reason)
+        evidence.open_breaker(rule, reason, of_run=run_id)
         said.append(f"{rule} is paused until: remedy release {rule} --reason TEXT  ({reason})")
     return tuple(said)
 
 
-def _said_by(directory: Path, run_id: str) -> _Said:
-    """Read the audit file of a dead run, whose end may be cut; one with a broken chain says nothing."""
-    outcomes: dict[str, tuple[datetime, Mapping[str, Any]]] = {}
-    results: dict[str, tuple[datetime, Mapping[str, Any]]] = {}
-    max_bad: dict[str, int] = {}
-    try:
-        odd = doubt_of_log(directory, run_id)
-        if odd:
-            return _Said(odd=untrusted(odd))
-        for record in _records(directory / f"{run_id}.jsonl"):
-            at, data = utc_time(record["ts"]), record["data"]
-            match record["type"]:
-                case AuditType.EXECUTION_OUTCOME:
-                    outcomes[str(data["execution"])] = at, {**data, "outcome": Outcome(data["outcome"])}
-                case AuditType.EXECUTION_RESULT:
-                    results[str(data["execution"])] = at, {**data, "ending": FixEnding(data["ending"])}
-                case AuditType.ROLLOUT_STARTED:
-                    max_bad[str(data["rule"])] = _count(data["max_bad"])
-    except (StateError, OSError, ValueError, KeyError, TypeError) as exc:
-        return _Said(odd=untrusted(f"it cannot be read as remedy writes it: {exc}"))
-    return _Said(outcomes=outcomes, results=results, max_bad=max_bad)
+def brake_dead_runs(
+    ledger: Ledger, audit: AuditLog, evidence: Evidence, *, is_alive: Callable[[str], bool]
+) -> tuple[str, ...]:
+    """
+    Open the breakers that dead runs should have opened and have not; return what to say.
+
+    A run may die between its last bad outcome and its breaker, and leave nothing open
+    that somebody would close. Each run and rule is braked once: who releases the rule
+    afterwards has seen these outcomes.
+
+    Raises:
+        StateError: something could not be read or recorded.
+    """
+    said: list[str] = []
+    for run_id in [each for each in ledger.unbraked() if not is_alive(each)]:
+        # Read again: one that was alive a moment ago may have ended properly since.
+        rules = ledger.unbraked().get(run_id, frozenset())
+        if rules:
+            recorded = read_ends(audit.path.parent, run_id)
+            said += brake_dead_run(run_id, ledger, evidence, recorded, rules=rules)
+    return tuple(said)
 
 
-def _records(path: Path) -> Iterator[Mapping[str, Any]]:
-    with path.open("rb") as file:
-        for line in Lines(file):
-            yield parse_object(line)
-
-
-def _count(value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{value!r} is no count")
-    return value
+def _ends_bad(opened: OpenIntent, recorded: RecordedEnds) -> bool:
+    """Say whether an execution of a dead run will count as bad once it is closed."""
+    row = recorded.outcomes.get(opened.intent.execution_id)
+    outcome = opened.closes_as if row is None else row.outcome
+    return outcome.outcome_class is OutcomeClass.BAD
 
 
 def busy_hosts(running: Iterable[OpenIntent]) -> Mapping[str, str]:

@@ -14,11 +14,20 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from remedy.limits import Limit
-from remedy.model import Execution, Key, Outcome, Skip
+from remedy.model import Execution, Outcome, Skip
 from remedy.outcomes import Ended
-from remedy.run.evidence import Evidence, execution_facts
+from remedy.run.evidence import Evidence
 from remedy.run.recorded_ends import RecordedEnds, ends_of_dead_run
-from remedy.run.recovery import UNSEEN_ENDINGS, LeftOpen, brake_dead_run, left_open, over_at, recorded_outcome
+from remedy.run.records import incident_facts
+from remedy.run.recovery import (
+    LeftOpen,
+    brake_dead_run,
+    left_open,
+    open_rows,
+    over_at,
+    record_unless_named,
+    take_over_result,
+)
 from remedy.state.audit import AuditLog
 from remedy.state.audit_format import AuditType
 from remedy.state.disk import Disk
@@ -132,7 +141,8 @@ class Resuming:
         taken_over = self._take_over()
         skipped = self._skip_unstarted()
         closed, running = self._close_open()
-        paused = brake_dead_run(self._run_id, self._ledger, self._audit, clock=self._clock)
+        rules = self._ledger.unbraked().get(self._run_id, frozenset())
+        paused = brake_dead_run(self._run_id, self._ledger, self._evidence, self._recorded, rules=rules)
         code = ExitCode.INTERRUPTED if running else self._code()
         self._evidence.end(int(code), counts=_counts(skipped, closed))
         if not running and self._ledger.run(self._run_id) is not None:
@@ -198,9 +208,8 @@ class Resuming:
             return ExitCode(record.summary.exit_code)
         return code_of_dead_run(record, self._recorded)
 
-    def _open_rows(self) -> list[ExecutionRow]:
-        record = self._ledger.run(self._run_id)
-        return [each for each in record.executions if each.outcome is None] if record is not None else []
+    def _open_rows(self) -> tuple[ExecutionRow, ...]:
+        return open_rows(self._ledger, self._run_id)
 
     def _left_open(self) -> LeftOpen:
         """Return the open intents of this run; that its lock is held is our doing."""
@@ -211,17 +220,9 @@ class Resuming:
         """Record what the audit file knows and the ledger does not: the run died between the two."""
         rows = self._open_rows()
         for row in rows:
-            result = self._recorded.results.get(row.execution_id)
-            if result is not None and row.ending is None and result[1]["ending"] not in UNSEEN_ENDINGS:
-                at, data = result
-                self._ledger.record_result(row.execution_id, at, data["ending"], data["exit_code"])
-        return self._record([taken for row in rows if (taken := self._recorded_outcome(row)) is not None])
-
-    def _recorded_outcome(self, row: ExecutionRow) -> OutcomeRow | None:
-        recorded = self._recorded.outcomes.get(row.execution_id)
-        if recorded is None:
-            return None
-        return recorded_outcome(self._run_id, row.execution_id, *recorded)
+            take_over_result(self._ledger, self._recorded, row.execution_id, known=row.ending)
+        outcomes = self._recorded.outcomes
+        return self._record([outcomes[row.execution_id] for row in rows if row.execution_id in outcomes])
 
     def _skip_unstarted(self) -> int:
         """Record that what has no intent was never started; nothing of it was sent."""
@@ -249,20 +250,9 @@ class Resuming:
         )
 
     def _record(self, rows: Sequence[OutcomeRow]) -> int:
-        """
-        Record outcomes, many in one transaction; return how many.
-
-        Raises:
-            StateError: one contradicts the ledger, and not because another run has
-                named it by now.
-        """
+        """Record outcomes, a part in each transaction; return how many."""
         for start in range(0, len(rows), _ROWS_AT_ONCE):
-            part = rows[start : start + _ROWS_AT_ONCE]
-            contradictions = self._ledger.record_outcomes(part)
-            still_open = {row.execution_id for row in self._open_rows()} if any(contradictions) else set()
-            for row, contradiction in zip(part, contradictions, strict=True):
-                if contradiction is not None and row.execution_id in still_open:
-                    raise contradiction
+            record_unless_named(self._ledger, self._run_id, rows[start : start + _ROWS_AT_ONCE])
         return len(rows)
 
 
@@ -314,18 +304,17 @@ def _skip_of(row: ExecutionRow) -> Skip:
 
 def row_facts(row: ExecutionRow) -> dict[str, Any]:
     """Return what every audit record about an execution says of it, by its row in the ledger."""
-    return execution_facts(_execution(row))
+    return incident_facts(row.execution_id, row.rule, row.host, key=row.key)
 
 
 def _execution(row: ExecutionRow) -> Execution:
     """Return an execution as far as the ledger knows it."""
-    key: Key = row.key
     return Execution(
         id=row.execution_id,
         rule=row.rule,
         host=row.host,
-        key=key,
-        row=dict(key),
+        key=row.key,
+        row=dict(row.key),
         params={},
         script="",
         script_sha256="",

@@ -20,6 +20,7 @@ from enum import StrEnum
 from hashlib import sha256
 from typing import Any, BinaryIO
 
+from remedy.canonical import canonical_json
 from remedy.state.values import utc_text, value_json
 from remedy.text import untrusted
 
@@ -38,6 +39,7 @@ __all__ = [
     "parse_heads",
     "parse_object",
     "record_line",
+    "records_of",
 ]
 
 HEADS_NAME = "heads"
@@ -169,10 +171,6 @@ def head_line(head: Head) -> bytes:
     return value_json(asdict(head)).encode()
 
 
-_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-"""As canonical_json writes; made once, for a check does this for every line."""
-
-
 def parse_object(line: bytes) -> dict[str, Any]:
     """
     Return the object of a line in canonical form.
@@ -183,7 +181,7 @@ def parse_object(line: bytes) -> dict[str, Any]:
     try:
         text = line.decode()
         parsed = json.loads(text)
-        again = _CANONICAL.encode(parsed)
+        again = canonical_json(parsed)
     except (ValueError, RecursionError) as exc:
         raise ValueError("the line is no record") from exc
     if not isinstance(parsed, dict):
@@ -219,6 +217,18 @@ class Lines:
                 self.tail_bytes = size
                 return
             yield line
+
+
+def records_of(file: BinaryIO) -> Iterator[dict[str, Any]]:
+    """
+    Yield the complete records of a file, in their order; what a crash cut off its end is left out.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: a line is no record, or not in canonical form.
+    """
+    for line in Lines(file):
+        yield parse_object(line)
 
 
 def parse_heads(raw: bytes) -> tuple[list[tuple[int, Head]], list[tuple[int, str]], bytes]:

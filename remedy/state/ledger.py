@@ -42,7 +42,7 @@ from remedy.state.ledger_sql import (
 )
 from remedy.state.values import key_json, utc_text
 
-__all__ = ["Ledger"]
+__all__ = ["Ledger", "raise_first"]
 
 _T = TypeVar("_T")
 
@@ -163,7 +163,7 @@ class Ledger(LedgerReading):
             StateError: it was never admitted, or has another result.
         """
         row = ResultRow(execution_id=execution_id, at=at, ending=ending, exit_code=exit_code)
-        _raise_first(self.record_results([row]))
+        raise_first(self.record_results([row]))
 
     def record_results(self, batch: Sequence[ResultRow]) -> tuple[StateError | None, ...]:
         """
@@ -187,7 +187,7 @@ class Ledger(LedgerReading):
                 outcome says that it was started and it has no intent in this run.
         """
         row = OutcomeRow(run_id=run_id, execution_id=execution_id, at=at, outcome=outcome, reason=reason)
-        _raise_first(self.record_outcomes([row]))
+        raise_first(self.record_outcomes([row]))
 
     def record_outcomes(self, batch: Sequence[OutcomeRow]) -> tuple[StateError | None, ...]:
         """
@@ -291,7 +291,13 @@ def _check_pair(request: Request, intent: Intent) -> None:
         raise ValueError(f"the intent of {intent.execution_id} is not that of the request {request.execution_id}")
 
 
-def _raise_first(contradictions: Iterable[StateError | None]) -> None:
+def raise_first(contradictions: Iterable[StateError | None]) -> None:
+    """
+    Raise the first of what contradicts a batch, if anything does.
+
+    Raises:
+        StateError: that one.
+    """
     for contradiction in contradictions:
         if contradiction is not None:
             raise contradiction

@@ -8,10 +8,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Self
 
-from remedy.holds import Attempt, Pause
-from remedy.model import Key, Outcome
+from remedy.holds import Attempt, Incident, Pause
+from remedy.model import Key, Outcome, OutcomeClass
 from remedy.state.ledger_rows import (
-    Incident,
     OpenIntent,
     RunRecord,
     RunSummary,
@@ -29,6 +28,7 @@ from remedy.state.ledger_sql import (
     LAST_OUTCOMES,
     OPEN_INTENTS,
     RUNS,
+    UNBRAKED,
     breaker_text,
     hosts_started_query,
     read_attempts,
@@ -171,6 +171,20 @@ class LedgerReading:
             query, values = hosts_started_query(utc_text(since), rule)
             (hosts,) = connection.execute(query, values).fetchone()
             return int(hosts)
+
+    def unbraked(self) -> Mapping[str, frozenset[str]]:
+        """
+        Return by run, the oldest first, the rules with bad outcomes in it that nothing has answered yet.
+
+        Only runs without an end, living or dead. What answers is a breaker that was
+        opened for that run, closed by now or not, or a release of the rule since.
+        """
+        bad = [each.value for each in Outcome if each.outcome_class is OutcomeClass.BAD]
+        found: dict[str, set[str]] = {}
+        with self._reading() as connection:
+            for run_id, rule in connection.execute(UNBRAKED.format(", ".join("?" * len(bad))), bad):
+                found.setdefault(str(run_id), set()).add(str(rule))
+        return {run_id: frozenset(rules) for run_id, rules in found.items()}
 
     def breakers(self) -> Mapping[str, str]:
         """Return the open breakers: by rule, why it is open and what closes it."""

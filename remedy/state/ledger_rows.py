@@ -13,8 +13,8 @@ from remedy.state.ledger_schema import OddRow
 from remedy.state.values import json_key, utc_time
 
 __all__ = [
+    "UNSEEN_ENDINGS",
     "ExecutionRow",
-    "Incident",
     "Intent",
     "OpenIntent",
     "OutcomeRow",
@@ -32,8 +32,8 @@ __all__ = [
     "summary_of_row",
 ]
 
-Incident = tuple[str, str, Key]
-"""What stays the same between runs: rule, host name, key values."""
+UNSEEN_ENDINGS = frozenset({FixEnding.LOST, FixEnding.ALREADY_STARTED})
+"""Results that do not say how a fix ended: without an outcome it is `lost` all the same."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,8 +175,7 @@ def outcome_when_dead(ending: FixEnding | None) -> Outcome:
     `lost` when its end was not seen, also where the result itself says so; else it
     ended somehow and nobody read the host afterwards: `unverified`.
     """
-    unseen = (None, FixEnding.LOST, FixEnding.ALREADY_STARTED)
-    return Outcome.LOST if ending in unseen else Outcome.UNVERIFIED
+    return Outcome.LOST if ending is None or ending in UNSEEN_ENDINGS else Outcome.UNVERIFIED
 
 
 def known_outcome(execution_id: str, word: str) -> Outcome:

@@ -32,6 +32,7 @@ __all__ = [
     "LAST_OUTCOMES",
     "OPEN_INTENTS",
     "RUNS",
+    "UNBRAKED",
     "FactsRead",
     "breaker_text",
     "end_pause",
@@ -97,6 +98,17 @@ LAST_OUTCOMES = """
         SELECT *, row_number() OVER (PARTITION BY host ORDER BY run DESC, intent DESC) AS place FROM tried
     )
     SELECT host, ending, outcome FROM counted WHERE place = 1
+"""
+# Of a run without an end, living or dead: bad outcomes that no breaker of that run and no release answered.
+UNBRAKED = """
+    SELECT DISTINCT e.run_id, e.rule
+    FROM runs AS r JOIN executions AS e ON e.run_id = r.id
+    WHERE r.ended_at IS NULL AND e.outcome IN ({})
+        AND NOT EXISTS (SELECT 1 FROM breakers AS b WHERE b.run_id = e.run_id AND b.rule = e.rule)
+        AND NOT EXISTS (
+            SELECT 1 FROM releases AS x WHERE x.rule = e.rule AND x.host IS NULL AND x.at >= e.outcome_at
+        )
+    ORDER BY r.seq, e.rule
 """
 _RELEASE_INTENTS = """
     UPDATE intents SET released_by = ?

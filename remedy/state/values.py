@@ -14,8 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from remedy.canonical import canonical_json
-from remedy.model import Key, Value
+from remedy.canonical import canonical_json, row_value
+from remedy.model import Key
 from remedy.text import number_text
 
 __all__ = ["json_key", "key_json", "utc_text", "utc_time", "value_json"]
@@ -114,13 +114,10 @@ def key_json(key: Key) -> str:
 
 
 def json_key(text: str) -> Key:
-    """Return the key of a text written by key_json, its columns sorted by name."""
-    return tuple((name, _value(value)) for name, value in json.loads(text).items())
+    """
+    Return the key of a text written by key_json, its columns sorted by name.
 
-
-def _value(value: Any) -> Value:
-    if isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if value is None or isinstance(value, str | float | bool):
-        return value
-    raise ValueError(f"a key holds {type(value).__name__}")
+    Raises:
+        ValueError, AttributeError: no key was written so.
+    """
+    return tuple((name, row_value(value)) for name, value in json.loads(text).items())

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from remedy.canonical import canonical_json, digest_fields, digest_text, plain
+from remedy.canonical import canonical_json, digest_fields, digest_text, plain, row_value
 
 TEXTS = st.text(max_size=6)
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXTS
@@ -89,3 +89,19 @@ def test_plain_values_have_the_shortest_text(value: object, text: str) -> None:
 def test_plain_numbers_keep_their_value(number: float) -> None:
     """No number changes by losing its point."""
     assert plain(number) == number
+
+
+@given(st.none() | st.booleans() | st.floats(allow_nan=False, allow_infinity=False) | TEXTS)
+def test_row_value_is_the_value_before_plain(value: object) -> None:
+    """What `plain` wrote without a point is a float again; nothing else is another value."""
+    read = row_value(json.loads(canonical_json(plain(value))))
+
+    assert read == value
+    assert type(read) is type(value)
+
+
+@pytest.mark.parametrize("value", [[], {}, 10**400, b"x"], ids=["list", "object", "large", "bytes"])
+def test_row_value_of_what_no_row_holds_is_an_error(value: object) -> None:
+    """A list, an object, or a number that is larger than any column's, is refused as one kind of error."""
+    with pytest.raises(ValueError, match="a row holds no"):
+        row_value(value)

@@ -2,80 +2,38 @@
 
 import ast
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 
 import remedy
 import remedy_runners
-from remedy.gate import (
-    CHECKS,
-    NOT_USED,
-    LedgerFacts,
-    LiveFacts,
-    Refusal,
-    Request,
-    Usage,
-    decide,
-    fuse_blown,
-    held,
-)
-from remedy.holds import Attempt, Held, Pause, PauseOf, incident_hold
-from remedy.limits import Budget, Limit
-from remedy.model import Hold, Outcome, OutcomeClass, Risk, RuleLimits, Skip, Verdict
+from remedy.gate import CHECKS, NOT_USED, LedgerFacts, LiveFacts, Refusal, Request, Usage, decide, fuse_blown, held
+from remedy.holds import Held, PauseOf
+from remedy.limits import Limit
+from remedy.model import Hold, Outcome, Risk, Skip, Verdict
 from remedy.port import Permit
-from remedy.schedule import ChangeWindow, Freeze
-from tests.core.builders import NOW, limits
-
-HOUR = timedelta(hours=1)
-SHA = "ab" * 32
-REPAIRED = "cd" * 32
-LEDGER = LedgerFacts(attempts=(), known_id=False, open_breaker="", host_busy="")
-LIVE = LiveFacts(stopped="", frozen="", freezes=(), expired="", halted="", fuse="", disruptive_on_host=False)
-SATURDAY_NIGHT = ChangeWindow(days=(5,), start_minute=22 * 60, end_minute=4 * 60, zone=UTC, zone_name="UTC")
-SUNDAY_MORNING = ChangeWindow(days=(6,), start_minute=8 * 60, end_minute=9 * 60, zone=UTC, zone_name="UTC")
-YEAR_END = Freeze(start=NOW + timedelta(minutes=10), end=NOW + timedelta(days=9), reason="year end")
-TEN = Budget(hosts=10, window_s=86_400)
-USED_UP = Usage(hosts=10, has_host=False)
-
-
-def pause(of: PauseOf = PauseOf.ALL, name: str = "", *, until: datetime | None = None) -> Pause:
-    """Return a pause by alice."""
-    return Pause(of=of, name=name, reason="audit", actor="alice", at=NOW - timedelta(days=1), until=until)
-
-
-REQUEST = Request(
-    execution_id="0123456789abcdef",
-    rule="low-disk",
-    host="web-1",
-    groups=("web", "berlin"),
-    key=(("mount", "/"),),
-    script_sha256=SHA,
-    risk=Risk.SAFE,
-    limits=limits(cooldown_s=3_600, attempts=3, within_s=86_400),
-    windows=(),
-    needed_s=315,
-    is_protected=False,
-    is_named=False,
-    override=None,
-    per_rule=None,
-    all_rules=None,
-    recheck=Verdict.MATCH,
-    now=NOW,
+from tests.core.builders import NOW
+from tests.core.gate_facts import (
+    HOUR,
+    LEDGER,
+    LEDGERS,
+    LIVE,
+    LIVES,
+    REQUEST,
+    REQUESTS,
+    SATURDAY_NIGHT,
+    SHA,
+    SUNDAY_MORNING,
+    TEN,
+    USED_UP,
+    YEAR_END,
+    attempt,
+    hold_of,
+    pause,
 )
-
-
-def attempt(ago: timedelta, outcome: Outcome | None = Outcome.FIXED, *, sha: str = SHA) -> Attempt:
-    """Return an attempt made so long before NOW."""
-    return Attempt(execution_id="fedcba9876543210", run_id="run-1", at=NOW - ago, script_sha256=sha, outcome=outcome)
-
-
-def hold_of(*attempts: Attempt, now: datetime = NOW, sha: str = SHA, of: RuleLimits = REQUEST.limits) -> Held | None:
-    """Return what these attempts hold back."""
-    return incident_hold(of, attempts, rule="low-disk", host="web-1", script_sha256=sha, now=now)
 
 
 def test_permit_is_for_exactly_what_was_asked() -> None:
@@ -208,59 +166,6 @@ def test_safe_fix_may_follow_a_disruptive_one() -> None:
     assert isinstance(decide(REQUEST, LEDGER, replace(LIVE, disruptive_on_host=True)), Permit)
 
 
-REASONS = st.sampled_from(("", "", "", "because"))
-ATTEMPTS = st.lists(
-    st.builds(
-        attempt,
-        st.integers(-3, 60).map(lambda hours: hours * HOUR),
-        st.none() | st.sampled_from(Outcome),
-        sha=st.sampled_from((SHA, REPAIRED)),
-    ),
-    max_size=6,
-).map(tuple)
-LIMITS = st.builds(
-    limits,
-    cooldown_s=st.sampled_from((0, 3_600, 86_400)),
-    attempts=st.integers(1, 4),
-    within_s=st.sampled_from((3_600, 86_400, 604_800)),
-)
-REQUESTS = st.builds(
-    replace,
-    st.just(REQUEST),
-    risk=st.sampled_from(Risk),
-    recheck=st.sampled_from([Verdict.MATCH] * 3 + list(Verdict)),
-    limits=LIMITS,
-    windows=st.sampled_from(((), (), (SUNDAY_MORNING,), (SATURDAY_NIGHT,))),
-    needed_s=st.sampled_from((0, 315, 600, 601, 900, 901)),
-    is_protected=st.booleans(),
-    is_named=st.booleans(),
-    override=st.none() | st.sampled_from(Hold),
-    per_rule=st.none() | st.just(TEN),
-    all_rules=st.none() | st.just(TEN),
-)
-USAGES = st.builds(Usage, hosts=st.integers(8, 11), has_host=st.booleans())
-LEDGERS = st.builds(
-    LedgerFacts,
-    attempts=st.just(()) | ATTEMPTS,
-    known_id=st.sampled_from((False, False, True)),
-    open_breaker=REASONS,
-    host_busy=REASONS,
-    pauses=st.just(()) | st.just((pause(PauseOf.RULE, "low-disk"),)),
-    rule_usage=USAGES,
-    all_usage=USAGES,
-)
-LIVES = st.builds(
-    LiveFacts,
-    stopped=REASONS,
-    frozen=REASONS,
-    freezes=st.just(()) | st.just((YEAR_END,)),
-    expired=REASONS,
-    halted=REASONS,
-    fuse=REASONS,
-    disruptive_on_host=st.booleans(),
-)
-
-
 @given(REQUESTS, LEDGERS, LIVES)
 def test_permit_needs_a_match_and_nothing_against_it(request_: Request, ledger: LedgerFacts, live: LiveFacts) -> None:
     """A permit is granted exactly when the re-check says match and no fact speaks against it."""
@@ -370,190 +275,6 @@ def test_pause_is_over_exactly_at_its_time() -> None:
         until=future.until,
         lifted_by="remedy unpause --all",
     )
-
-
-# Overrides
-
-
-@pytest.mark.parametrize("override", [None, *Hold])
-def test_override_lifts_its_own_hold_and_nothing_else(override: Hold | None) -> None:
-    """Each hold is lifted by its own override if that may be lifted at all, and by no other."""
-    cases = {
-        Hold.PAUSED: (REQUEST, replace(LEDGER, open_breaker="2 bad", pauses=(pause(),))),
-        Hold.PROTECTED: (replace(REQUEST, is_protected=True), LEDGER),
-        Hold.OUTSIDE_WINDOW: (replace(REQUEST, windows=(SATURDAY_NIGHT,)), LEDGER),
-        Hold.COOLING_DOWN: (REQUEST, replace(LEDGER, attempts=(attempt(HOUR / 2),))),
-        Hold.QUARANTINED: (REQUEST, replace(LEDGER, attempts=(attempt(HOUR, Outcome.LOST),))),
-    }
-
-    lifted = {
-        hold
-        for hold, (request, ledger) in cases.items()
-        if isinstance(decide(replace(request, override=override), ledger, LIVE), Permit)
-    }
-
-    assert lifted == ({override} & {Hold.PAUSED, Hold.OUTSIDE_WINDOW, Hold.COOLING_DOWN})
-
-
-def test_reconciled_loss_is_no_quarantine_but_cools_down() -> None:
-    """Once the host's marker proved its end, a lost attempt counts as an attempt and no longer quarantines."""
-    lost = attempt(HOUR / 2, Outcome.LOST)
-
-    found = hold_of(replace(lost, is_reconciled=True))
-
-    assert found is not None
-    assert (found.hold, found.after_bad) == (Hold.COOLING_DOWN, True)
-
-
-# Cooldown
-
-
-@pytest.mark.parametrize(
-    ("ago", "is_held"),
-    [
-        (timedelta(0), True),
-        (HOUR - timedelta(microseconds=1), True),
-        (HOUR, False),
-        (2 * HOUR, False),
-    ],
-)
-def test_cooldown_ends_exactly_after_its_time(ago: timedelta, is_held: bool) -> None:
-    """Up to the last microsecond an incident cools down; at the end itself it may be tried again."""
-    found = hold_of(attempt(ago))
-    release = "remedy release low-disk -l web-1 --reason TEXT"
-
-    assert (found is not None) is is_held
-    if found is not None:
-        assert (found.hold, found.until, found.lifted_by) == (Hold.COOLING_DOWN, NOW - ago + HOUR, release)
-
-
-@pytest.mark.parametrize("outcome", [None, *Outcome])
-def test_cooldown_counts_from_any_attempt_that_started_something(outcome: Outcome | None) -> None:
-    """Every ending but `skipped` cools down (`lost` quarantines); all but good ones are held after something bad."""
-    found = hold_of(attempt(HOUR / 2, outcome))
-
-    if outcome is Outcome.SKIPPED:
-        assert found is None
-    else:
-        assert found is not None
-        assert found.hold is (Hold.QUARANTINED if outcome is Outcome.LOST else Hold.COOLING_DOWN)
-        assert found.after_bad is (outcome is None or outcome.outcome_class is not OutcomeClass.GOOD)
-
-
-def test_cooldown_counts_from_the_last_attempt() -> None:
-    """An older attempt that is over its cooldown does not free a newer one that is not."""
-    found = hold_of(attempt(9 * HOUR), attempt(HOUR / 2))
-
-    assert found is not None
-    assert found.until == NOW + HOUR / 2
-
-
-def test_cooldown_counts_across_scripts() -> None:
-    """A repaired script cools down after the attempt of the old one."""
-    found = hold_of(attempt(HOUR / 2, Outcome.FAILED), sha=REPAIRED)
-
-    assert found is not None
-    assert found.hold is Hold.COOLING_DOWN
-
-
-def test_attempt_dated_after_now_counts_as_made_now() -> None:
-    """When the clock was stepped back, a cooldown lasts its time from now at the most, and still holds."""
-    found = hold_of(attempt(-48 * HOUR))
-
-    assert found is not None
-    assert (found.hold, found.until) == (Hold.COOLING_DOWN, NOW + HOUR)
-
-
-# Attempts and quarantine
-
-
-def test_attempts_that_are_used_up_quarantine() -> None:
-    """Two of three attempts leave a third; three are quarantined, until a release, not until a time."""
-    two = [attempt(30 * HOUR, Outcome.FAILED), attempt(20 * HOUR, Outcome.FIXED)]
-
-    found = hold_of(*two, attempt(10 * HOUR, Outcome.FIXED))
-
-    assert hold_of(*two) is None
-    assert found is not None
-    assert (found.hold, found.until, found.after_bad) == (Hold.QUARANTINED, None, True)
-    assert found.lifted_by == "remedy release low-disk -l web-1 --reason TEXT"
-
-
-@pytest.mark.parametrize(
-    ("window", "is_held"),
-    [(timedelta(days=1), True), (timedelta(days=1, microseconds=1), False)],
-)
-def test_attempts_count_inside_one_window(window: timedelta, is_held: bool) -> None:
-    """Three attempts spread over exactly the window use it up; a microsecond more and they do not."""
-    first = attempt(2 * HOUR + window)
-    middle = attempt(2 * HOUR + window / 2)
-
-    assert (hold_of(first, middle, attempt(2 * HOUR)) is not None) is is_held
-
-
-@given(ATTEMPTS, LIMITS, st.integers(0, 10_000).map(lambda hours: hours * HOUR))
-def test_time_alone_never_ends_a_quarantine(attempts: tuple[Attempt, ...], of: RuleLimits, later: timedelta) -> None:
-    """What is quarantined now is quarantined at every later time, and what is not is at most cooling down."""
-    now = hold_of(*attempts, of=of)
-    then = hold_of(*attempts, of=of, now=NOW + later)
-
-    assert (now is not None and now.hold is Hold.QUARANTINED) == (then is not None and then.hold is Hold.QUARANTINED)
-
-
-@given(ATTEMPTS, LIMITS)
-def test_cooldown_is_over_at_the_time_it_names(attempts: tuple[Attempt, ...], of: RuleLimits) -> None:
-    """At `until` a cooldown whose attempts are in the past is over, and just before it is not."""
-    past = tuple(each for each in attempts if each.at <= NOW)
-    found = hold_of(*past, of=of)
-
-    if found is not None and found.until is not None:
-        assert hold_of(*past, of=of, now=found.until) is None
-        assert hold_of(*past, of=of, now=found.until - timedelta(microseconds=1)) is not None
-
-
-@given(ATTEMPTS, st.data())
-def test_attempts_that_started_nothing_do_not_count(attempts: tuple[Attempt, ...], data: st.DataObject) -> None:
-    """An attempt that the host itself turned away changes nothing, wherever it stands."""
-    place = data.draw(st.integers(0, len(attempts)))
-    turned_away = attempt(data.draw(st.integers(-3, 60)) * HOUR, Outcome.SKIPPED)
-
-    assert hold_of(*attempts[:place], turned_away, *attempts[place:]) == hold_of(*attempts)
-
-
-@given(ATTEMPTS, LIMITS, st.sampled_from([outcome for outcome in Outcome if outcome is not Outcome.SKIPPED]))
-def test_one_more_attempt_never_frees_an_incident(
-    attempts: tuple[Attempt, ...], of: RuleLimits, outcome: Outcome
-) -> None:
-    """An attempt made just now leaves the incident held, and used-up attempts used up."""
-    now = tuple(replace(each, outcome=Outcome.FAILED) if each.outcome is Outcome.LOST else each for each in attempts)
-    before = hold_of(*now, of=of)
-    after = hold_of(*now, attempt(timedelta(0), outcome), of=of)
-
-    assert after is not None or not of.cooldown_s
-    if before is not None and before.hold is Hold.QUARANTINED:
-        assert after is not None
-        assert after.hold is Hold.QUARANTINED
-
-
-def test_repaired_script_may_try_again() -> None:
-    """Attempts count per script: another digest has all of its own."""
-    used_up = [attempt(hours * HOUR, Outcome.FAILED) for hours in (4, 3, 2)]
-
-    assert hold_of(*used_up) is not None
-    assert hold_of(*used_up, sha=REPAIRED) is None
-
-
-def test_lost_last_attempt_quarantines_every_script() -> None:
-    """What was lost may still run or have done anything: no script may follow, however long ago it was."""
-    found = hold_of(attempt(9_000 * HOUR, Outcome.LOST), sha=REPAIRED)
-
-    assert found is not None
-    assert (found.hold, found.until, found.after_bad) == (Hold.QUARANTINED, None, True)
-
-
-def test_lost_attempt_before_a_known_one_does_not_quarantine() -> None:
-    """Only the last attempt's end must be known."""
-    assert hold_of(attempt(9 * HOUR, Outcome.LOST), attempt(8 * HOUR, Outcome.FIXED)) is None
 
 
 # The fuse

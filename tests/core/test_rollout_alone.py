@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from remedy.model import Outcome
 from remedy.rollout import Halted, HaltedBy, HostEnded, SkipHost, StartHost, WaveStarted
 from remedy.waves import RolloutSpec, planned_waves
-from tests.core.test_rollout import BAD, FIXED, HEALED, Told, drive, spec_of
+from tests.core.rollouts import BAD, FIXED, HEALED, Told, drive, spec_of
 
 WEB = tuple(f"web-{number}" for number in range(20))
 

@@ -58,6 +58,13 @@ def _utc(text: str) -> datetime:
     return datetime.fromisoformat(text).replace(tzinfo=UTC)
 
 
+def _next_stretch(text: str, since: str) -> tuple[datetime | None, datetime | None]:
+    """Return when a window opens next, and until when it is open then."""
+    windows = (_window(text),)
+    opens = opens_at(windows, _utc(since))
+    return opens, None if opens is None else open_until(windows, opens)
+
+
 @pytest.mark.parametrize(
     ("text", "since", "opens", "closes"),
     [
@@ -78,8 +85,7 @@ def test_window_opens_and_closes_by_its_wall_clock(text: str, since: str, opens:
     """On ordinary days a window is what its zone's clock says, over midnight, for several days, for a whole one."""
     windows = (_window(text),)
 
-    assert opens_at(windows, _utc(since)) == _utc(opens)
-    assert open_until(windows, _utc(opens)) == _utc(closes)
+    assert _next_stretch(text, since) == (_utc(opens), _utc(closes))
     assert open_until(windows, _utc(opens) - _MINUTE) is None
     assert open_until(windows, _utc(closes) - timedelta(microseconds=1)) == _utc(closes)
     assert open_until(windows, _utc(closes)) is None
@@ -130,10 +136,7 @@ _BERLIN, _YORK, _HOWE, _HAVANA = "Europe/Berlin", "America/New_York", "Australia
 )
 def test_window_shrinks_where_the_clock_is_ambiguous(text: str, since: str, opens: str, closes: str) -> None:
     """A boundary that the clock shows twice or never counts as the inner one; a swallowed window is the next week's."""
-    windows = (_window(text),)
-
-    assert opens_at(windows, _utc(since)) == _utc(opens)
-    assert open_until(windows, _utc(opens)) == _utc(closes)
+    assert _next_stretch(text, since) == (_utc(opens), _utc(closes))
 
 
 def test_windows_that_touch_or_overlap_are_one_stretch() -> None:

@@ -10,6 +10,7 @@ import pytest
 from remedy.errors import FilesError, Place, UsageError
 from remedy.limits import Budget
 from remedy.load import Config, load_config
+from remedy.load.config import state_alone
 from remedy.safeguards import NO_SAFEGUARDS, Protected, Safeguards
 from remedy.schedule import Freeze
 
@@ -239,3 +240,23 @@ def test_safeguards_beside_the_rules_and_the_inventory_hold_from_everywhere(tmp_
     assert [each.hosts for each in config.safeguards.protected] == ["db-1"]
     assert str(config.safeguards.per_rule) == "5/24h"
     assert set(config.safeguard_files) == {elsewhere / "remedy.yaml", repository / "remedy.yaml"}
+
+
+@pytest.mark.parametrize(
+    ("named", "found"),
+    [
+        ("s", "{here}/s"),
+        ("/srv/s", "/srv/s"),
+        ("~/s", "/home/ann/s"),
+        ("~bob/s", None),
+        ("$HOME/s", None),
+        ("' '", None),
+    ],
+)
+def test_state_alone_is_named_only_by_a_path_that_is_filled_in(tmp_path: Path, named: str, found: str | None) -> None:
+    """Where the rest of remedy.yaml is wrong, what only a shell would fill in names no directory to put STOP into."""
+    (tmp_path / "remedy.yaml").write_text(f"state: {named}\nfreezes: tomorrow\n")
+
+    state = state_alone(tmp_path, environment={"HOME": "/home/ann"})
+
+    assert state == (None if found is None else found.format(here=tmp_path))

@@ -6,7 +6,10 @@ from pathlib import Path
 import pytest
 
 import remedy.run.rule_run
-from tests.run.fleet import Bench, FakeHost
+from tests.run.bench import Bench
+from tests.run.dead_runs import EXPECTED, half_done
+from tests.run.evidence_bench import begun
+from tests.run.fleet import FakeHost, trouble
 
 
 @pytest.fixture(autouse=True)
@@ -28,4 +31,28 @@ def make_bench(tmp_path: Path) -> Iterator[Callable[..., Bench]]:
 
     yield make
     for bench in made:
+        bench.ledger.close()
+
+
+@pytest.fixture
+def dead(tmp_path):
+    """Give the run that died half done."""
+    bench = Bench(tmp_path / "state", trouble(*EXPECTED))
+    half_done(bench)
+    return bench
+
+
+@pytest.fixture
+def begin(tmp_path):
+    """Give a way to begin a run."""
+    benches = []
+
+    def make(hosts, **more):
+        bench, plan = begun(tmp_path / f"state-{len(benches)}", hosts, **more)
+        benches.append(bench)
+        return bench, plan
+
+    yield make
+    for bench in benches:
+        bench.close()
         bench.ledger.close()

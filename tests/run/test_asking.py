@@ -12,7 +12,9 @@ from remedy.reconciling import Reconciled
 from remedy.run.asking import HostAnswer, HostQuestion, Start, Unseen, ask_hosts, recorded_starts
 from remedy.state.ledger_rows import ExecutionRow
 from remedy.summary import HostEnding
-from tests.run.fleet import NOW, ROOT, Bench, rule, trouble
+from tests.run.bench import Bench
+from tests.run.fleet import NOW, trouble
+from tests.run.rules import ROOT, rule
 
 ABSENT = Marker(state=MarkerState.ABSENT)
 FINISHED = Marker(state=MarkerState.ENDED, boot_id="boot-1", exit_code=0, over=False)

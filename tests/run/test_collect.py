@@ -12,7 +12,8 @@ from remedy.model import Connection, Host, Platform, ReadingStatus, Scope, Trans
 from remedy.port import CollectorEnding
 from remedy.run.collect import collect, collect_jobs, signals_by_host, target_of
 from remedy.summary import HostEnding
-from tests.run.fleet import FLAG, GONE, NOW, POWER, FakeHost, FakeRunner, Fleet, rule
+from tests.run.fleet import GONE, NOW, FakeHost, FakeRunner, Fleet
+from tests.run.rules import FLAG, POWER, rule
 
 SIGNALS = {"flag": FLAG, "power": POWER}
 

@@ -10,7 +10,9 @@ from remedy.port import FixEnding
 from remedy.run.recovery import left_open
 from remedy.state import locks
 from remedy.state.audit_verify import verify
-from tests.run.fleet import Bench, outcomes, rule, trouble
+from tests.run.bench import Bench, outcomes
+from tests.run.fleet import trouble
+from tests.run.rules import rule
 
 WAVES = {"waves": (1,), "max_bad": 100, "concurrency": 2}
 NAMES = ("web-1", "web-2", "web-3")

@@ -8,20 +8,9 @@ import pytest
 from remedy.errors import LockHeld, Refused, Unreachable
 from remedy.model import Exemption, Outcome, VerifyLater
 from remedy.port import CollectorEnding, FixEnding
-from tests.run.fleet import (
-    FLAG,
-    FLAG_ANY,
-    GONE,
-    TEXT,
-    FakeHost,
-    condition,
-    fix_result,
-    outcomes,
-    rule,
-    script,
-    trouble,
-    verify_until,
-)
+from tests.run.bench import outcomes
+from tests.run.fleet import GONE, FakeHost, fix_result, trouble
+from tests.run.rules import FLAG, FLAG_ANY, TEXT, condition, rule, script, verify_until
 
 HIGH = {"name": "a", "level": 9}
 MIDDLE = {"name": "a", "level": 4}
@@ -71,6 +60,19 @@ def test_every_way_to_end_has_its_outcome(make_bench, expected, script_of_host, 
     bench = make_bench(trouble("web-1", plan=dict(script_of_host)))
 
     assert one(bench, rule(max_bad=100, **changes)) == {"web-1": expected}
+    assert bench.bugs == []
+
+
+def test_host_that_no_runner_reaches_is_refused_with_the_reason(make_bench, monkeypatch):
+    """A planned host whose transport has no runner is refused, and that is no bug of ours."""
+    bench = make_bench(trouble("web-1"))
+    around = bench.surroundings
+    monkeypatch.setattr(bench, "surroundings", lambda: replace(around(), runners={}))
+
+    (end,) = bench.apply(bench.scope(rule())).ends
+
+    assert end.ended.outcome is Outcome.REFUSED
+    assert end.ended.reason == "this version has no runner for ssh; nothing was started"
     assert bench.bugs == []
 
 

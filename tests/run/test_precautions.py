@@ -11,7 +11,9 @@ from remedy.limits import Budget
 from remedy.model import Hold, Mode
 from remedy.precautions import NO_PRECAUTIONS
 from remedy.schedule import ChangeWindow, Freeze
-from tests.run.fleet import NOW, RUN, Bench, outcomes, rule, trouble
+from tests.run.bench import RUN, Bench, outcomes
+from tests.run.fleet import NOW, trouble
+from tests.run.rules import rule
 
 DAY_S = 86_400
 NEXT_RUN = "20261122T090000Z-2b3c"

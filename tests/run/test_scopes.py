@@ -8,7 +8,7 @@ from remedy.errors import NothingNamed, Place, Problem, UsageError
 from remedy.load.inventory.hosts import Inventory
 from remedy.model import Connection, Exemption, Host
 from remedy.run.scopes import choose_rules, choose_scopes, pattern_problems, without_aliases
-from tests.run.fleet import rule
+from tests.run.rules import rule
 
 NAMES = ("db-1", "db-2", "web-1", "web-2")
 INVENTORY = Inventory(

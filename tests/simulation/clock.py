@@ -16,7 +16,6 @@ class SimClock:
     def __init__(self, scheduler: Scheduler) -> None:
         self._scheduler = scheduler
         self._offset = timedelta()
-        self.stepped = False
 
     def now(self) -> datetime:
         """Return what the wall clock shows."""
@@ -29,4 +28,3 @@ class SimClock:
     def step(self, seconds: float) -> None:
         """Set the wall clock forward, or back."""
         self._offset += timedelta(seconds=seconds)
-        self.stepped = True

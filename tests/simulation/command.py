@@ -16,10 +16,11 @@ from typing import TypeVar
 
 from remedy.gate import CHECKS
 from tests.simulation.coverage import Coverage, missing, watching_rollouts
+from tests.simulation.drawing import crash_scenario
 from tests.simulation.large import simulate_large
 from tests.simulation.planted import PLANTED, planted, without_check
 from tests.simulation.run import Report, scratch, simulate, simulate_seed
-from tests.simulation.scenario import Scenario, crash_scenario
+from tests.simulation.scenario import Scenario
 
 __all__ = ["Caught", "catch", "crash_points", "main", "run_seeds"]
 

@@ -9,7 +9,7 @@ from typing import Any
 from remedy.model import Outcome, Skip
 from remedy.reconciling import Reconciled
 from remedy.rollout import Event, Rollout
-from tests.simulation.scenario import Fault
+from tests.simulation.faults import Fault
 
 __all__ = ["PAIRS", "Coverage", "missing", "watching_rollouts"]
 
@@ -22,7 +22,6 @@ class Coverage:
     refusals: Counter[str] = field(default_factory=Counter)
     outcomes: Counter[str] = field(default_factory=Counter)
     faults: Counter[str] = field(default_factory=Counter)
-    progress: Counter[str] = field(default_factory=Counter)
     crashes: Counter[str] = field(default_factory=Counter)
     reconciled: Counter[str] = field(default_factory=Counter)
     totals: Counter[str] = field(default_factory=Counter)

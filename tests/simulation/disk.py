@@ -118,7 +118,6 @@ class Store:
         self.real.deserialize(template)
         self.real.execute("PRAGMA foreign_keys = ON")
         self.fails = fails
-        self.transactions = 0
 
     def ledger(self, process: Process, path: Path) -> Ledger:
         """Open the ledger for a process."""
@@ -168,7 +167,6 @@ class Connection:
         if self._fails("ledger.commit"):
             raise _error("database or disk is full", sqlite3.SQLITE_FULL)
         done = self._real.execute("COMMIT")
-        self._store.transactions += 1
         self._process.effect("ledger.committed")
         if self._fails("ledger.committed"):
             raise _error("disk I/O error", sqlite3.SQLITE_IOERR)

@@ -7,7 +7,8 @@ from typing import Any
 from remedy.holds import Pause, PauseOf
 from remedy.schedule import Freeze
 from remedy.state.ledger import Ledger
-from tests.simulation.scenario import Fault
+from tests.simulation.faults import Fault
+from tests.simulation.fleet import TROUBLE, WELL
 from tests.simulation.scheduler import Process
 from tests.simulation.world import World
 
@@ -68,8 +69,7 @@ def _freezes_unreadable(world: World, machine: int, seconds: float) -> None:
 
 
 def _person(world: World, machine: int) -> Ledger:
-    owner = world.machines[machine]
-    return owner.store.ledger(Process(world.scheduler, "a person", is_person=True), owner.state.ledger)
+    return world.machines[machine].ledger(Process(world.scheduler, "a person", is_person=True))
 
 
 def _pause(world: World, machine: int, kind: str, name: str, seconds: float | None) -> None:
@@ -109,12 +109,12 @@ def _disk_full(world: World, machine: int, seconds: float) -> None:
 
 def _new_trouble(world: World, host: int) -> None:
     world.faults[Fault.NEW_TROUBLE] += 1
-    list(world.hosts.values())[host].set_level("a", 9.0, world.scheduler.now)
+    list(world.hosts.values())[host].set_level("a", TROUBLE, world.scheduler.now)
 
 
 def _heals(world: World, host: int) -> None:
     world.faults[Fault.HEALS_ITSELF] += 1
-    list(world.hosts.values())[host].set_level("a", 0.0, world.scheduler.now)
+    list(world.hosts.values())[host].set_level("a", WELL, world.scheduler.now)
 
 
 def _moved(world: World, host: int) -> None:

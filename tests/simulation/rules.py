@@ -28,10 +28,10 @@ from remedy.model import (
     VerifyUntil,
 )
 from remedy.schedule import ChangeWindow
-from tests.simulation.fleet import REBOOT_CODE
+from tests.simulation.fleet import REBOOT_CODE, SimHost
 from tests.simulation.scenario import RuleOptions
 
-__all__ = ["FLAG", "SIGNALS", "ZONE_S", "make_host", "make_rule", "make_scope"]
+__all__ = ["FLAG", "SIGNALS", "ZONE_S", "inventory_host", "make_host", "make_rule", "make_scope"]
 
 ZONE_S = 3_600
 """The wall clock of change windows is so far ahead of UTC."""
@@ -132,6 +132,11 @@ def make_host(name: str, platform: str, rack: int) -> Host:
         transport=Transport.SSH if kind is Platform.LINUX else Transport.WINRM,
         groups=(f"rack-{rack}",),
     )
+
+
+def inventory_host(host: SimHost) -> Host:
+    """Return a simulated host as the inventory has it."""
+    return make_host(host.name, host.platform, host.rack)
 
 
 def make_scope(rule: Rule, hosts: tuple[Host, ...]) -> Scope:

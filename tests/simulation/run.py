@@ -6,12 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from remedy.plan import Plan
-from tests.simulation.controller import Run, start_run
+from tests.simulation.controller import start_run
 from tests.simulation.coverage import Coverage
+from tests.simulation.drawing import draw_scenario
+from tests.simulation.faults import ARRANGED
 from tests.simulation.happenings import HAPPENINGS
 from tests.simulation.history import History
 from tests.simulation.invariants import violations
-from tests.simulation.scenario import ARRANGED, Order, Scenario, draw_scenario
+from tests.simulation.runs import Run
+from tests.simulation.scenario import Order, Scenario
 from tests.simulation.scheduler import StuckError
 from tests.simulation.world import World
 

@@ -11,9 +11,11 @@ from remedy.limits import Budget, Limit
 from remedy.model import Execution, Key, Risk, RuleLimits, Verdict
 from remedy.port import Permit
 from remedy.state.disk import Disk
+from remedy.state.ledger import Ledger
 from remedy.state.ledger_rows import Intent, RunRow
 
 NOW = datetime(2026, 11, 22, 8, 45, tzinfo=UTC)
+LATER = NOW + timedelta(seconds=90)
 LIVE = LiveFacts(stopped="", frozen="", freezes=(), expired="", halted="", fuse="", disruptive_on_host=False)
 ROOT: Key = (("mount", "/"),)
 SHA = "ab" * 32
@@ -150,3 +152,24 @@ class FailingDisk:
         os.fdatasync(descriptor)
         found = os.fstat(descriptor)
         self.durable_sizes[found.st_ino] = found.st_size
+
+
+def start(
+    ledger: Ledger, *planned: Execution, run_id: str = "run-1", at: datetime = NOW
+) -> tuple[Permit | Refusal, ...]:
+    """Begin a run of these executions and admit them all."""
+    ledger.begin_run(run_row(run_id, at=at), planned)
+    return admit(ledger, *planned, run_id=run_id, at=at)
+
+
+def admit(
+    ledger: Ledger,
+    *planned: Execution,
+    run_id: str = "run-1",
+    at: datetime = NOW,
+    decide: Callable[[Request, LedgerFacts], Permit | Refusal] = by_gate,
+    sync_intents: Callable[[Sequence[Intent]], None] = unsynced,
+) -> tuple[Permit | Refusal, ...]:
+    """Admit executions of a run that has begun; return what each got."""
+    pairs = [asked(each, run_id=run_id, at=at) for each in planned]
+    return ledger.admit(pairs, decide=decide, sync_intents=sync_intents)

@@ -24,7 +24,7 @@ from remedy.run.apply import Applied, Applying
 from remedy.run.collect import Runners
 from remedy.run.evidence import Evidence
 from remedy.run.host_work import Surroundings
-from remedy.run.recovery import close_over, over_for_certain
+from remedy.run.recovery import brake_dead_runs, close_over, over_for_certain
 from remedy.state.audit import AuditLog
 from remedy.state.audit_format import AuditType
 from remedy.state.kept import Kept
@@ -177,7 +177,8 @@ class RealRun:
     def _close_dead(self, ledger: Ledger, audit: AuditLog, evidence: Evidence, locks: Locks) -> None:
         """Name, in this run's audit file, the executions that dead runs left open and that are over by now."""
         over = over_for_certain(ledger, is_alive=locks.run_is_held, now=utc_now())
-        self._talk.say(*close_over(ledger, audit, evidence, over, clock=utc_now))
+        self._talk.say(*close_over(ledger, audit, evidence, over))
+        self._talk.say(*brake_dead_runs(ledger, audit, evidence, is_alive=locks.run_is_held))
 
     def _note_decisions(self, plan: Plan, evidence: Evidence) -> None:
         """Record a fuse that a person let through, and a hold that a person lifted."""

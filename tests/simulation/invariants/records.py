@@ -1,4 +1,4 @@
-"""What ledger and audit log say at the end of a history, and where they contradict each other."""
+"""The evidence: what ledger and audit log say at the end, and where they contradict each other or the hosts."""
 
 import json
 from collections import defaultdict
@@ -8,27 +8,28 @@ from typing import Any
 from remedy.errors import StateError
 from remedy.state.audit_verify import verify
 from remedy.state.ledger import Ledger
+from tests.simulation.faults import Fault
 from tests.simulation.history import History
-from tests.simulation.scenario import Fault
+from tests.simulation.machine import Machine
 from tests.simulation.scheduler import Process
-from tests.simulation.world import Machine
 
-__all__ = ["recorded_violations"]
+__all__ = ["evidence_agrees"]
 
 _KINDS = (b'"type":"execution.intent"', b'"type":"execution.outcome"', b'"type":"execution.lost"')
 _BREAKING = frozenset({Fault.CRASH, Fault.DISK_FULL, Fault.SYNC_ERROR})
 _STARTED = frozenset({"fixed", "done", "needs_reboot", "not_fixed", "unverified", "failed", "lost"})
 
 
-def recorded_violations(history: History) -> Iterator[str]:
+def evidence_agrees(history: History) -> Iterator[str]:
     """
-    Yield what is wrong with the evidence of every machine.
+    After recovery ledger and audit log agree, the log verifies, and every execution has exactly one outcome.
 
-    What the audit log could not take any more the witness (stderr) was told, and the ledger has it.
+    Read from the files and the database as they survived. What the audit log could not
+    take any more the witness (stderr) was told, and the ledger has it.
     """
     for machine in history.world.machines:
         process = Process(history.world.scheduler, "a check", is_person=True)
-        ledger = machine.store.ledger(process, machine.state.ledger)
+        ledger = machine.ledger(process)
         try:
             yield from _machine_violations(history, machine, ledger)
         except StateError as exc:
