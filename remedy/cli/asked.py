@@ -53,6 +53,9 @@ def check_flags(options: Options, flags: ApplyFlags, caller: Caller) -> Limit:
         given = getattr(flags, name)
         if given is not None and not given.strip():
             raise UsageError(f"--{name.replace('_', '-')} is empty; {_NOBODY}")
+    if flags.plan_out == "-":
+        said = "name a file, such as plan.json; with -o json the plan is on standard output"
+        raise UsageError(f"--plan-out -: {said}; {_NOBODY}")
     if flags.readings is not None and flags.plan_out is not None:
         raise UsageError(
             "--plan-out does not go with --readings: nobody is contacted, so it is not known where the hosts lead"

@@ -1,6 +1,5 @@
 """The console: results on stdout, everything else on stderr; colours and progress only on a terminal."""
 
-import errno
 import json
 import sys
 from collections.abc import Iterable
@@ -9,6 +8,8 @@ from typing import Any, TextIO
 from rich.console import Console, RenderableType
 from rich.text import Text
 
+from remedy.cli.unwritten import note_unwritten
+
 __all__ = ["Talk"]
 
 _PLAIN_WIDTH = 10_000
@@ -16,7 +17,7 @@ _PLAIN_WIDTH = 10_000
 
 class _Stream:
     """
-    A stream whose reader may go away at any time (`| head`, a closed terminal).
+    A stream whose reader may go away at any time (`| head`, a closed terminal), or whose device may be full.
 
     What is said then is lost; what is being done is not: nothing here raises for
     the reader's sake.
@@ -24,7 +25,7 @@ class _Stream:
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
-        self._gone = False
+        self._is_over = False
         self.is_terminal = stream.isatty()
         self.console = (
             Console(file=stream, highlight=False, markup=False, emoji=False)
@@ -41,26 +42,35 @@ class _Stream:
         )
 
     def show(self, shown: RenderableType) -> None:
-        """Render and write."""
-        with self.console.capture() as capture:
-            self.console.print(shown)
+        """Render and write; once it could not be written, nothing happens any more."""
+        if self._is_over:
+            return
+        try:
+            with self.console.capture() as capture:
+                self.console.print(shown)
+        except OSError as exc:
+            # The capture ends with a write of nothing, which an unbuffered stream hands to a device that is full.
+            self._give_up(exc)
+            return
         text = capture.get()
         if not self.is_terminal:
             text = "".join(f"{line.rstrip()}\n" for line in text.splitlines())
         self.write(text)
 
     def write(self, text: str) -> None:
-        """Write and flush; once the reader is gone, nothing happens any more."""
-        if self._gone:
+        """Write and flush; once it could not be written, nothing happens any more."""
+        if self._is_over:
             return
         try:
             self._stream.write(text)
             self._stream.flush()
         except OSError as exc:
-            # BrokenPipeError, or EIO of a terminal that was closed: there is nobody left to tell.
-            self._gone = True
-            if exc.errno not in (errno.EPIPE, errno.EIO) and self._stream is not sys.stderr:
-                sys.stderr.write(f"remedy: standard output cannot be written: {exc.strerror}\n")
+            self._give_up(exc)
+
+    def _give_up(self, exc: OSError) -> None:
+        self._is_over = True
+        if self._stream is sys.stdout:
+            note_unwritten(exc)
 
 
 class Talk:

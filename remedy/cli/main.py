@@ -2,7 +2,10 @@
 
 import os
 import sys
-from typing import NoReturn
+import traceback
+from typing import NoReturn, TextIO
+
+from remedy.cli.unwritten import note_unwritten, unwritten
 
 __all__ = ["main"]
 
@@ -13,7 +16,7 @@ _INTERRUPTED = 130
 def main() -> NoReturn:
     """Run remedy with the arguments of the process."""
     _open_standard_streams()
-    sys.exit(_flushed(_run(sys.argv[1:])))
+    sys.exit(_ended(_run(sys.argv[1:])))
 
 
 def _open_standard_streams() -> None:
@@ -89,11 +92,21 @@ def _run(arguments: list[str]) -> int:
     except BrokenPipeError:
         return 0
     except Exception as exc:  # noqa: BLE001 - the last boundary: a bug gets a traceback in the log and a short message.
+        if isinstance(exc, OSError) and _is_of_echo(exc):
+            note_unwritten(exc)
+            return _USAGE
         shown = getattr(exc, "show", None)
         if callable(shown) and hasattr(exc, "exit_code"):
             shown()
             return _USAGE
         return _say_bug(exc)
+
+
+def _is_of_echo(exc: OSError) -> bool:
+    """Say whether it was raised by the printing of a help, a version or a completion, which goes to standard output."""
+    import typer
+
+    return any(frame.f_code is typer.echo.__code__ for frame, _line in traceback.walk_tb(exc.__traceback__))
 
 
 def _say(text: str) -> None:
@@ -111,11 +124,28 @@ def _say_bug(exc: Exception) -> int:
     return _USAGE
 
 
-def _flushed(code: int) -> int:
-    """Flush what is left; a reader that is gone (`| head`) is no error of ours."""
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except OSError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+def _ended(code: int) -> int:
+    """
+    Flush what is left, and return the exit code: 1 if the result could not be printed, unless people ended it.
+
+    A reader that is gone (`| head`) is no error of ours.
+    """
+    exc = _flushed(sys.stdout)
+    if exc is not None:
+        note_unwritten(exc)
+    missing = unwritten()
+    if missing:
+        _say(f"remedy: standard output cannot be written: {missing}; what was done stays done")
+        code = code if code == _INTERRUPTED else _USAGE
+    _flushed(sys.stderr)
     return code
+
+
+def _flushed(stream: TextIO) -> OSError | None:
+    """Flush a stream; if that cannot be done, let nobody try again, and return why."""
+    try:
+        stream.flush()
+    except OSError as exc:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        return exc
+    return None

@@ -12,6 +12,7 @@ from remedy.cli.caller import utc_now
 from remedy.cli.commands.scan import collect_now, judge_all
 from remedy.cli.composition import Loaded
 from remedy.cli.console import Talk
+from remedy.cli.ledgers import copied_ledger
 from remedy.cli.stopping import Stopping
 from remedy.errors import UsageError
 from remedy.model import Finding, Reading, ReadingStatus
@@ -103,12 +104,8 @@ def ledger_copy(loaded: Loaded) -> Iterator[Ledger | None]:
     if not loaded.state.has_ledger():
         yield None
         return
-    with tempfile.TemporaryDirectory(prefix="remedy-") as aside:
-        ledger = Ledger.open_copy(loaded.state.ledger, Path(aside))
-        try:
-            yield ledger
-        finally:
-            ledger.close()
+    with copied_ledger(loaded.state) as ledger:
+        yield ledger
 
 
 def seen_in_file(loaded: Loaded, path: str, talk: Talk) -> Seen:

@@ -79,6 +79,20 @@ class CommandLine:
         assert "Traceback" not in done.stdout + done.stderr
         return Ran(code=done.returncode, out=done.stdout, err=done.stderr)
 
+    def shell(self, line: str, **environment: str) -> Ran:
+        """Run a line of shell, in which $REMEDY is the command; it never shows a traceback."""
+        done = subprocess.run(
+            ["sh", "-c", line],
+            cwd=self.directory,
+            env={**self.environment, "REMEDY": f"{sys.executable} -m remedy", **environment},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_TIMEOUT_S,
+        )
+        assert "Traceback" not in done.stdout + done.stderr
+        return Ran(code=done.returncode, out=done.stdout, err=done.stderr)
+
     def write_repository(self) -> None:
         """Write a rule, its signal, and an inventory of three hosts in two groups."""
         rule, signal = self.directory / "rules" / "flag-high", self.directory / "rules" / "signals" / "flag"

@@ -381,15 +381,6 @@ def test_stop_works_with_closed_streams(tmp_path: Path, closed: str) -> None:
     assert _shell(tmp_path, "$REMEDY audit verify --state state").returncode == 0
 
 
-def test_full_standard_output_is_said_and_the_stop_holds(tmp_path: Path) -> None:
-    """What cannot be printed is said on standard error; what was done stays done."""
-    done = _shell(tmp_path, "$REMEDY stop brake --state state >/dev/full")
-
-    assert done.returncode == 0
-    assert "standard output cannot be written" in done.stderr
-    assert (tmp_path / "state" / "STOP").exists()
-
-
 @pytest.mark.parametrize(
     "words",
     [
@@ -485,3 +476,17 @@ def test_mistyped_freeze_keeps_nobody_from_stopping(run: Run, tmp_path: Path) ->
     assert not (tmp_path / "mine" / "STOP").exists()
     assert "something else is wrong" in stopped.stderr
     assert "WARNING: nothing had used" in stopped.stderr
+
+
+def test_plan_out_on_standard_output_is_refused(run: Run, tmp_path: Path) -> None:
+    """`--plan-out -` writes no file of that name: the message says what to write instead, before anybody is read."""
+    run("init", "repo")
+
+    done = run("apply", "--dry-run", "-r", "low-inodes", "--plan-out", "-", cwd=tmp_path / "repo")
+
+    assert done.returncode == 1
+    assert done.stderr == (
+        "remedy: --plan-out -: name a file, such as plan.json; with -o json the plan is on standard output; "
+        "nobody was contacted\n"
+    )
+    assert not (tmp_path / "repo" / "-").exists()

@@ -6,7 +6,6 @@ planted in /run/collector and /run/fix is sourced by them first, so that a test
 can make either misbehave. /run/ran has a line for each time a fix really ran.
 """
 
-import json
 import os
 import shutil
 import signal
@@ -22,6 +21,7 @@ import pytest
 
 from remedy.demo.fleet import Fleet
 from remedy.demo.host import DemoHost
+from tests.cli.command_line import CommandLine, Ran
 
 NAMES = ("alpha", "bravo", "charlie", "delta", "echo", "foxtrot")
 _TIMEOUT_S = 90
@@ -76,20 +76,6 @@ _DEFAULTS = {
 
 
 @dataclass
-class Ran:
-    """What one run of the command came to."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        """The JSON document on standard output; nothing else may be there."""
-        return json.loads(self.out)
-
-
-@dataclass
 class Bench:
     """A rules repository over the fleet, and the command line in it."""
 
@@ -121,7 +107,7 @@ class Bench:
             timeout=_TIMEOUT_S,
         )
         assert "Traceback" not in done.stderr + done.stdout
-        return Ran(done.returncode, done.stdout, done.stderr)
+        return Ran(code=done.returncode, out=done.stdout, err=done.stderr)
 
     def begin(self, *words: str) -> subprocess.Popen[str]:
         """Start the command and leave it running."""
@@ -199,15 +185,7 @@ def bench(fleet: Fleet, tmp_path: Path) -> Bench:
     inventory = fleet.inventory_path.read_text()
     lines = [line for line in inventory.splitlines() if "remedy_params" not in line]
     (tmp_path / "inventory.yaml").write_text("\n".join(lines) + "\n")
-    environment = {
-        "PATH": os.environ["PATH"],
-        "HOME": str(tmp_path / "home"),
-        "REMEDY_STATE": str(tmp_path / "state"),
-        "PYTHONPATH": os.pathsep.join(sys.path),
-        "LC_ALL": "C.UTF-8",
-    }
-    (tmp_path / "home").mkdir()
-    made = Bench(fleet=fleet, directory=tmp_path, environment=environment)
+    made = Bench(fleet=fleet, directory=tmp_path, environment=CommandLine(tmp_path).environment)
     made.write_rule()
     return made
 

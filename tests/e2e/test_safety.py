@@ -305,6 +305,27 @@ def test_broken_pipe_is_no_error(bench: Bench) -> None:
     assert "BrokenPipe" not in done.stderr
 
 
+@pytest.mark.parametrize("gone", [("stderr",), ("stdout",), ("stdout", "stderr")], ids="+".join)
+def test_reader_that_leaves_in_the_middle_ends_no_run(bench: Bench, gone: tuple[str, ...]) -> None:
+    """A pipe that is closed after the first line: every fix runs, its outcome is recorded, and nobody is told 1."""
+    bench.trouble("alpha", "bravo", "charlie")
+    process = bench.begin("apply", "--yes", "-l", "alpha,bravo,charlie")
+    assert process.stdout is not None
+    assert process.stderr is not None
+    with process.stdout as stdout, process.stderr as stderr:
+        if "stderr" in gone:
+            assert stderr.readline()
+            stderr.close()
+        if "stdout" in gone:
+            stdout.close()
+        code = process.wait(60)
+
+    assert (code, bench.ran_anywhere()) == (0, 3)
+    (recorded,) = bench.directory.glob("state/audit/*.jsonl")
+    ended = [json.loads(line) for line in recorded.read_text().splitlines() if '"execution.outcome"' in line]
+    assert [each["data"]["outcome"] for each in ended] == ["fixed"] * 3
+
+
 def _until(terminal: int, text: bytes) -> bytes:
     """Read from a terminal until a text has come, or fail."""
     seen = b""

@@ -2,7 +2,6 @@
 
 import os
 import re
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -15,13 +14,13 @@ from rich.text import Text
 from remedy.cli.caller import caller_now, utc_now
 from remedy.cli.composition import Options, state_of
 from remedy.cli.console import Talk
+from remedy.cli.ledgers import copied_ledger
 from remedy.errors import NothingNamed, StateError, UsageError
 from remedy.limits import parse_duration
 from remedy.render.audit import actor_names, damaged_text, record_text
 from remedy.state.audit_format import Lines, parse_object
 from remedy.state.audit_verify import AuditFinding, AuditReport, verify
 from remedy.state.directory import StateDirectory
-from remedy.state.ledger import Ledger
 from remedy.state.values import utc_text
 from remedy.summary import ExitCode
 from remedy.text import counted, nearest, untrusted
@@ -106,12 +105,8 @@ def _known_runs(state: StateDirectory) -> frozenset[str]:
     """Return the runs that the ledger knows, from a copy; none when there is no ledger."""
     if not state.has_ledger():
         return frozenset()
-    with tempfile.TemporaryDirectory(prefix="remedy-") as aside:
-        ledger = Ledger.open_copy(state.ledger, Path(aside))
-        try:
-            return ledger.run_ids()
-        finally:
-            ledger.close()
+    with copied_ledger(state) as ledger:
+        return ledger.run_ids()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,11 +1,9 @@
 """`remedy stop`, `start` and `release`: what a person holds, and lets go; each leaves evidence."""
 
-from pathlib import Path
-from tempfile import TemporaryDirectory
-
 from remedy.cli.caller import caller_now, utc_now
 from remedy.cli.composition import Options, state_of
 from remedy.cli.console import Talk
+from remedy.cli.ledgers import copied_ledger, refuse_no_ledger
 from remedy.cli.recorded import recorded_action
 from remedy.errors import NothingNamed, StateError, UsageError
 from remedy.state.audit_format import AuditType
@@ -72,8 +70,7 @@ def run_release(options: Options, rule: str, reason: str) -> int:
     """
     _needs_reason(reason)
     state, caller, talk = _state(options), caller_now(), Talk(as_json=False)
-    if not state.has_ledger():
-        raise StateError(f"there is no ledger in {state.path}; name the state directory with --state DIR")
+    refuse_no_ledger(state)
     state.prepare()
     ledger = Ledger.open(state.ledger)
     try:
@@ -104,9 +101,5 @@ def _refuse_nothing(state: StateDirectory, ledger: Ledger, rule: str, host: str 
 
 def _has_attempts(state: StateDirectory, rule: str, host: str) -> bool:
     """Say whether a release would forget any attempts, by doing it in a copy of the ledger."""
-    with TemporaryDirectory() as directory:
-        copy = Ledger.open_copy(state.ledger, Path(directory))
-        try:
-            return copy.release(rule, host, utc_now(), "tried in a copy", "nobody") > 0
-        finally:
-            copy.close()
+    with copied_ledger(state) as copy:
+        return copy.release(rule, host, utc_now(), "tried in a copy", "nobody") > 0

@@ -15,8 +15,9 @@ from remedy.cli.caller import Caller, caller_now, utc_now
 from remedy.cli.composition import Options, read_config, shown_path, state_of
 from remedy.cli.console import Talk
 from remedy.cli.hosts_only import load_hosts_only
+from remedy.cli.ledgers import refuse_no_ledger
 from remedy.cli.recorded import recorded_action
-from remedy.errors import NothingNamed, RemedyError, StateError, UsageError
+from remedy.errors import NothingNamed, RemedyError, UsageError
 from remedy.holds import Pause, PauseOf
 from remedy.limits import parse_duration
 from remedy.load.repository import survey_repository
@@ -145,8 +146,7 @@ def run_unpause(options: Options, asked: PauseAsked, reason: str) -> int:
     of, name = asked.target()
     caller, talk, now = caller_now(), Talk(as_json=False), utc_now()
     state, named_by = state_of(options, caller)
-    if not state.has_ledger():
-        raise StateError(f"there is no ledger in {state.path}; name the state directory with --state DIR")
+    refuse_no_ledger(state)
     talk.say(f"state {state.path} ({named_by})")
     state.prepare()
     ledger = Ledger.open(state.ledger)

@@ -1,20 +1,19 @@
 """`remedy reconcile`: ask the hosts what became of executions whose end nobody saw."""
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from platform import node
 from typing import assert_never
 
 from rich.console import RenderableType
 
-from remedy import __version__
-from remedy.cli.caller import Caller, caller_now, new_run_id, utc_now
-from remedy.cli.composition import Options, make_runners, read_config, state_of
+from remedy.cli.caller import utc_now
+from remedy.cli.composition import Options, make_runners, read_config
 from remedy.cli.console import Talk
 from remedy.cli.hosts_only import load_hosts_only
+from remedy.cli.ledgers import found_run
+from remedy.cli.own_run import OwnRun, own_run
 from remedy.cli.stopping import Stopping, stopping
-from remedy.errors import LockHeld, NothingNamed, StateError, UsageError
+from remedy.errors import LockHeld, UsageError
 from remedy.load.inventory import Inventory
 from remedy.model import Outcome, key_text
 from remedy.reconciling import Reconciled, Reconciliation
@@ -22,20 +21,16 @@ from remedy.render.tables import styled, table
 from remedy.render.words import row_json
 from remedy.run.asking import HostAnswer, HostQuestion, Start, Unseen, ask_hosts, recorded_starts
 from remedy.run.collect import Runners
-from remedy.run.evidence import Evidence
 from remedy.run.resuming import row_facts
 from remedy.state.audit import AuditLog
 from remedy.state.audit_format import AuditType
-from remedy.state.directory import StateDirectory
-from remedy.state.ledger import Ledger
 from remedy.state.ledger_rows import ExecutionRow, RunRecord
 from remedy.state.locks import Locks
 from remedy.summary import ExitCode, HostEnding
-from remedy.text import counted, nearest, untrusted
+from remedy.text import counted, untrusted
 
 __all__ = ["run_reconcile"]
 
-_SEARCHED_MAX = 1_000
 _UNSEEN = (Outcome.LOST, Outcome.UNVERIFIED)
 
 
@@ -51,46 +46,24 @@ def run_reconcile(options: Options, run_id: str) -> int:
         UsageError: the run died and is not closed; or no inventory is named.
         StateError: the ledger or the audit log cannot be used.
     """
-    caller = caller_now()
-    state, named_by = state_of(options, caller)
-    talk = Talk(as_json=options.output == "json")
-    talk.say(f"state {state.path} ({named_by})")
-    if not state.has_ledger():
-        raise StateError(f"there is no ledger in {state.path}; name the state directory with --state DIR")
-    state.prepare()
-    ledger = Ledger.open(state.ledger)
-    try:
-        own_id = new_run_id(utc_now())
-        locks = Locks(
-            state.locks, run_id=own_id, what=caller.command, pid=os.getpid(), controller=node(), clock=utc_now
-        )
-        record = _found(ledger, run_id)
-        _refuse_open(record, locks)
+    with own_run(options) as own:
+        record = found_run(own.ledger, run_id, having=" with a plan")
+        _refuse_open(record, own.locks)
         rows = [row for row in record.executions if row.outcome in _UNSEEN and not _is_proved(row)]
         if not rows:
-            return _nothing_to_ask(talk, record)
-        inventory, where = load_hosts_only(read_config(options, caller), caller.directory)
-        talk.say(f"inventory {where}", *(f"warning: {warning}" for warning in inventory.warnings))
-        asking = _Asking(run_id, own_id, state=state, ledger=ledger, talk=talk)
-        asking.say_busy(rows, locks)
+            return _nothing_to_ask(own.talk, record)
+        inventory, where = load_hosts_only(read_config(options, own.caller), own.caller.directory)
+        own.talk.say(f"inventory {where}", *(f"warning: {warning}" for warning in inventory.warnings))
+        asking = _Asking(run_id, own)
+        asking.say_busy(rows)
         with stopping() as stop:
-            answered = asking.carry_out(rows, inventory, make_runners(options, caller), stop, caller)
-    finally:
-        ledger.close()
+            answered = asking.carry_out(rows, inventory, make_runners(options, own.caller), stop)
     already = [row for row in record.executions if row.outcome in _UNSEEN and _is_proved(row)]
-    if talk.as_json:
-        talk.result_json(_answered_json(run_id, own_id, answered, already))
+    if own.talk.as_json:
+        own.talk.result_json(_answered_json(run_id, own.id, answered, already))
     else:
-        talk.result(_answered_text(answered, already))
+        own.talk.result(_answered_text(answered, already))
     return int(answered.code)
-
-
-def _found(ledger: Ledger, run_id: str) -> RunRecord:
-    record = ledger.run(run_id)
-    if record is None:
-        near = nearest(run_id, (each.run.id for each in ledger.runs(_SEARCHED_MAX)))
-        raise NothingNamed(f"there is no run {untrusted(run_id)} with a plan{f'; {near[0]}?' if near else ''}")
-    return record
 
 
 def _refuse_open(record: RunRecord, locks: Locks) -> None:
@@ -136,48 +109,43 @@ class _Answered:
 class _Asking:
     """One `reconcile` of one run."""
 
-    def __init__(self, run_id: str, own_id: str, *, state: StateDirectory, ledger: Ledger, talk: Talk) -> None:
+    def __init__(self, run_id: str, own: OwnRun) -> None:
         self._run_id = run_id
-        self._own_id = own_id
-        self._state = state
-        self._ledger = ledger
-        self._talk = talk
+        self._own = own
 
-    def say_busy(self, rows: Sequence[ExecutionRow], locks: Locks) -> None:
+    def say_busy(self, rows: Sequence[ExecutionRow]) -> None:
         """Say where another run is at work: what a host shows may be of that one, and changes meanwhile."""
         hosts = {row.host for row in rows}
-        for each in self._ledger.open_intents():
+        for each in self._own.ledger.open_intents():
             intent = each.intent
-            if intent.host in hosts and locks.run_is_held(intent.run_id):
-                self._talk.say(f"run {intent.run_id} is at work on {untrusted(intent.host)} ({intent.rule})")
+            if intent.host in hosts and self._own.locks.run_is_held(intent.run_id):
+                self._own.talk.say(f"run {intent.run_id} is at work on {untrusted(intent.host)} ({intent.rule})")
 
     def carry_out(
-        self, rows: Sequence[ExecutionRow], inventory: Inventory, runners: Runners, stop: Stopping, caller: Caller
+        self, rows: Sequence[ExecutionRow], inventory: Inventory, runners: Runners, stop: Stopping
     ) -> _Answered:
         """Ask, and record each answer as it comes."""
-        starts, odd = recorded_starts(self._state.audit, self._run_id)
+        talk = self._own.talk
+        starts, odd = recorded_starts(self._own.state.audit, self._run_id)
         if odd:
-            self._talk.say(f"WARNING: the audit file of {self._run_id} is not believed: {odd}")
+            talk.say(f"WARNING: the audit file of {self._run_id} is not believed: {odd}")
         questions = _questions(rows, inventory, starts)
         by_id = {row.execution_id: row for row in rows}
-        with AuditLog.create(self._state.audit, self._own_id, utc_now) as audit:
-            evidence = Evidence(self._ledger, audit, run_id=self._own_id, clock=utc_now)
-            facts = {"version": __version__, "controller": node(), "state": str(self._state.path)}
-            evidence.open(actor=caller.identity, command=caller.command, facts=facts)
+        with self._own.recorded() as (audit, evidence):
 
             def on_answer(answer: HostAnswer) -> None:
                 for execution_id, found in answer.found.items():
-                    self._record(by_id[execution_id], found, audit, caller)
-                self._talk.progress(f"asked {answer.host}")
+                    self._record(by_id[execution_id], found, audit)
+                talk.progress(f"asked {answer.host}")
 
             answers = ask_hosts(questions, runners, clock=utc_now, on_answer=on_answer, asked_to_stop=stop.asked)
             for warning in (warning for runner in runners.values() for warning in runner.warnings):
-                self._talk.say(f"warning: {untrusted(warning)}")
+                talk.say(f"warning: {untrusted(warning)}")
             answered = _answered(rows, answers, inventory, interrupted=stop.asked())
             evidence.end(int(answered.code), counts={})
         return answered
 
-    def _record(self, row: ExecutionRow, found: Reconciliation, audit: AuditLog, caller: Caller) -> None:
+    def _record(self, row: ExecutionRow, found: Reconciliation, audit: AuditLog) -> None:
         """Record what was found, in the audit log first; the outcome stays as it is."""
         facts = {
             **row_facts(row),
@@ -186,18 +154,18 @@ class _Asking:
             "exit_code": found.exit_code,
             "proves_end": found.proves_end,
             "reason": found.reason,
-            "actor": caller.actor,
+            "actor": self._own.caller.actor,
         }
         audit.append(AuditType.EXECUTION_RECONCILED, facts, sync=True)
-        self._ledger.reconcile(
+        self._own.ledger.reconcile(
             row.execution_id,
-            run_id=self._own_id,
+            run_id=self._own.id,
             at=utc_now(),
             found=found.found.value,
             exit_code=found.exit_code,
             proves_end=found.proves_end,
             reason=found.reason,
-            actor=caller.actor,
+            actor=self._own.caller.actor,
         )
 
 

@@ -1,32 +1,27 @@
 """`remedy resume`: close a run that died, so that nothing of it is open any more."""
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from platform import node
 
 from rich.console import RenderableType
 
-from remedy import __version__
-from remedy.cli.caller import caller_now, new_run_id, utc_now
+from remedy.cli.caller import utc_now
 from remedy.cli.commands.runs import execution_json, execution_table
-from remedy.cli.composition import Options, state_of
+from remedy.cli.composition import Options
 from remedy.cli.console import Talk
+from remedy.cli.own_run import OwnRun, own_run
 from remedy.cli.stopping import Stopping, stopping
-from remedy.errors import NothingNamed, StateError, UsageError
+from remedy.errors import NothingNamed, UsageError
 from remedy.model import Outcome
 from remedy.readings import time_text
-from remedy.run.evidence import Evidence
 from remedy.run.recorded_ends import RecordedEnds
 from remedy.run.recovery import closed_text, over_at
 from remedy.run.resuming import Resumed, Resuming
-from remedy.state.audit import AuditLog
 from remedy.state.audit_format import HEADS_NAME, parse_heads
 from remedy.state.directory import StateDirectory
 from remedy.state.ledger import Ledger
 from remedy.state.ledger_rows import ExecutionRow, OpenIntent, RunRecord
-from remedy.state.locks import Locks
 from remedy.summary import ExitCode
 from remedy.text import counted, nearest, untrusted
 
@@ -49,48 +44,37 @@ def run_resume(options: Options, run_id: str) -> int:
         LockHeld: it is alive, or another `resume` is at it.
         StateError: something could not be recorded; resume again.
     """
-    caller = caller_now()
-    state, named_by = state_of(options, caller)
-    talk = Talk(as_json=options.output == "json")
-    talk.say(f"state {state.path} ({named_by})")
-    if not state.has_ledger():
-        raise StateError(f"there is no ledger in {state.path}; name the state directory with --state DIR")
-    state.prepare()
-    ledger = Ledger.open(state.ledger)
-    try:
-        _refuse_ended(run_id, _known(run_id, ledger, state), state)
-        own_id = new_run_id(utc_now())
-        locks = Locks(
-            state.locks, run_id=own_id, what=caller.command, pid=os.getpid(), controller=node(), clock=utc_now
-        )
-        with locks.run(run_id), stopping(_STOPPING, ended=_ENDED) as stop:
-            # Asked again: it may have ended, or been closed, before its lock was ours.
-            record = _known(run_id, ledger, state)
-            _refuse_ended(run_id, record, state)
-            with AuditLog.create(state.audit, own_id, utc_now) as audit:
-                evidence = Evidence(ledger, audit, run_id=own_id, clock=utc_now)
-                facts = {"version": __version__, "controller": node(), "state": str(state.path)}
-                evidence.open(actor=caller.identity, command=caller.command, facts=facts)
-                resuming = Resuming(
-                    run_id,
-                    ledger=ledger,
-                    audit=audit,
-                    evidence=evidence,
-                    clock=utc_now,
-                    watcher=_Watching(talk=talk, stop=stop, audit_directory=state.audit),
-                )
-                resumed = resuming.carry_out()
+    with own_run(options) as own:
+        resumed = _closed(run_id, own)
+        talk = own.talk
         talk.say(*resumed.paused)
-        record = ledger.run(run_id)
+        record = own.ledger.run(run_id)
         if talk.as_json:
             executions = record.executions if record is not None else ()
-            talk.result_json(_resumed_json(run_id, own_id, resumed, executions))
+            talk.result_json(_resumed_json(run_id, own.id, resumed, executions))
         else:
             talk.result(_resumed_text(run_id, resumed, record))
         # A breaker that opens is a halt, whatever the run itself is closed with.
         return int(ExitCode.HALTED if resumed.paused else resumed.exit_code)
-    finally:
-        ledger.close()
+
+
+def _closed(run_id: str, own: OwnRun) -> Resumed:
+    """Close a run under its lock, as far as it can be."""
+    state, ledger = own.state, own.ledger
+    _refuse_ended(run_id, _known(run_id, ledger, state), state)
+    with own.locks.run(run_id), stopping(_STOPPING, ended=_ENDED) as stop:
+        # Asked again: it may have ended, or been closed, before its lock was ours.
+        _refuse_ended(run_id, _known(run_id, ledger, state), state)
+        with own.recorded() as (audit, evidence):
+            resuming = Resuming(
+                run_id,
+                ledger=ledger,
+                audit=audit,
+                evidence=evidence,
+                clock=utc_now,
+                watcher=_Watching(talk=own.talk, stop=stop, audit_directory=state.audit),
+            )
+            return resuming.carry_out()
 
 
 def _known(run_id: str, ledger: Ledger, state: StateDirectory) -> RunRecord | None:

@@ -1,8 +1,6 @@
 """`remedy runs`: what past runs did, and what is paused, from the ledger."""
 
-import tempfile
 from collections.abc import Iterable
-from pathlib import Path
 from platform import node
 
 from rich.console import RenderableType
@@ -11,20 +9,18 @@ from remedy.cli.caller import caller_now, utc_now
 from remedy.cli.commands.pausing import pause_line
 from remedy.cli.composition import Options, state_of
 from remedy.cli.console import Talk
-from remedy.errors import NothingNamed, StateError
-from remedy.holds import Pause
+from remedy.cli.ledgers import copied_ledger, found_run, refuse_no_ledger
 from remedy.model import Outcome, key_text
+from remedy.plan_document import pause_document
 from remedy.readings import time_text
 from remedy.render.tables import line, styled, table
 from remedy.render.words import row_json
 from remedy.state.ledger import Ledger
 from remedy.state.ledger_rows import ExecutionRow, RunRecord, RunSummary
 from remedy.state.locks import Locks
-from remedy.text import nearest
 
 __all__ = ["execution_json", "execution_table", "run_runs"]
 
-_SEARCHED_MAX = 1_000
 _ASK_THE_HOST = (Outcome.LOST, Outcome.UNVERIFIED)
 
 
@@ -39,28 +35,16 @@ def run_runs(options: Options, run_id: str | None, *, most: int) -> int:
         talk.say(f"STOPPED: {stopped}  (remedy start lifts it)")
     if not state.has_ledger():
         if not state.exists() or run_id is not None:
-            raise StateError(f"there is no ledger in {state.path}; name the state directory with --state DIR")
+            refuse_no_ledger(state)
         talk.result_json({"runs": [], "pauses": [], "breakers": []}) if talk.as_json else talk.result(["no runs yet"])
         return 0
     locks = Locks(state.locks, run_id="", what="", pid=0, controller=node(), clock=utc_now)
-    with tempfile.TemporaryDirectory(prefix="remedy-") as aside:
-        ledger = Ledger.open_copy(state.ledger, Path(aside))
-        try:
-            if run_id is None:
-                _list(talk, ledger, locks, most=most)
-            else:
-                _show(talk, _found(ledger, run_id), locks)
-        finally:
-            ledger.close()
+    with copied_ledger(state) as ledger:
+        if run_id is None:
+            _list(talk, ledger, locks, most=most)
+        else:
+            _show(talk, found_run(ledger, run_id), locks)
     return 0
-
-
-def _found(ledger: Ledger, run_id: str) -> RunRecord:
-    record = ledger.run(run_id)
-    if record is None:
-        near = nearest(run_id, (summary.run.id for summary in ledger.runs(_SEARCHED_MAX)))
-        raise NothingNamed(f"there is no run {run_id}{f'; {near[0]}?' if near else ''}")
-    return record
 
 
 def _ended(summary: RunSummary, locks: Locks) -> str:
@@ -94,7 +78,7 @@ def _list(talk: Talk, ledger: Ledger, locks: Locks, *, most: int) -> None:
         talk.result_json(
             {
                 "runs": [_summary_json(summary, locks) for summary in summaries],
-                "pauses": [_pause_json(pause) for pause in pauses],
+                "pauses": [pause_document(pause) for pause in pauses],
                 "breakers": [{"rule": rule, "reason": reason} for rule, reason in breakers.items()],
             }
         )
@@ -108,17 +92,6 @@ def _list(talk: Talk, ledger: Ledger, locks: Locks, *, most: int) -> None:
         talk.say(f"{rule} is paused: {reason}")
     for pause in pauses:
         talk.say(f"paused: {pause_line(pause, now)}; {pause.cure}")
-
-
-def _pause_json(pause: Pause) -> dict[str, object]:
-    return {
-        "of": pause.of.value,
-        "name": pause.name,
-        "reason": pause.reason,
-        "actor": pause.actor,
-        "at": time_text(pause.at),
-        "until": time_text(pause.until) if pause.until is not None else None,
-    }
 
 
 def _show(talk: Talk, record: RunRecord, locks: Locks) -> None:
