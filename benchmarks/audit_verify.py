@@ -8,18 +8,16 @@ ratio of the two speeds means the same on every machine; docs/performance.md has
 the goal and a run.
 """
 
-import argparse
-import gc
 import json
 import statistics
 import tempfile
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 
+from benchmarks.measuring import goal_text, make_parser, print_found, take
 from remedy.state.audit import AuditLog, AuditType
 from remedy.state.audit_verify import verify
 
@@ -56,7 +54,9 @@ def measure(records: int = _RECORDS, *, runs: int = _RUNS, rounds: int = _ROUNDS
         report = verify(directory)
         assert report.intact
         assert sum(file.records for file in report.files) == written == check_bare(directory)
-        taken = [(_cpu_s(lambda: verify(directory)), _cpu_s(lambda: check_bare(directory))) for _ in range(rounds)]
+        taken = [
+            (take(lambda: verify(directory)).cpu_s, take(lambda: check_bare(directory)).cpu_s) for _ in range(rounds)
+        ]
     verify_s = statistics.median(of_verify for of_verify, _ in taken)
     return Checking(
         records=written,
@@ -66,13 +66,6 @@ def measure(records: int = _RECORDS, *, runs: int = _RUNS, rounds: int = _ROUNDS
         records_per_s=written / verify_s,
         ratio=statistics.median(of_bare / of_verify for of_verify, of_bare in taken),
     )
-
-
-def _cpu_s(work: Callable[[], object]) -> float:
-    gc.collect()
-    start_s = time.process_time()
-    work()
-    return time.process_time() - start_s
 
 
 def check_bare(directory: Path) -> int:
@@ -131,7 +124,7 @@ def _data(kind: AuditType, number: int) -> dict[str, object]:
 def _lines(found: Checking) -> list[str]:
     goal = ""
     if found.records >= _RECORDS:
-        goal = f"   goal: at least {_GOAL:g}, {'met' if found.ratio >= _GOAL else 'MISSED'}"
+        goal = goal_text(f"at least {_GOAL:g}", is_met=found.ratio >= _GOAL)
     return [
         f"{found.records} records of {found.record_bytes:.0f} bytes",
         f"audit verify  {found.verify_cpu_s:8.3f} CPU s   ({found.records_per_s:.0f} records a second)",
@@ -142,14 +135,14 @@ def _lines(found: Checking) -> list[str]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.audit_verify", description="Speed of audit verify.")
-    parser.add_argument("--records", type=int, default=_RECORDS, help="how many records (default: %(default)s)")
-    parser.add_argument("--runs", type=int, default=_RUNS, help="in how many files (default: %(default)s)")
-    parser.add_argument("--rounds", type=int, default=_ROUNDS, help="times are medians of these (default: %(default)s)")
-    parser.add_argument("-o", "--output", choices=["text", "json"], default="text", help="(default: %(default)s)")
-    given = parser.parse_args(arguments)
+    counts = {
+        "records": (_RECORDS, "how many records"),
+        "runs": (_RUNS, "in how many files"),
+        "rounds": (_ROUNDS, "times are medians of these"),
+    }
+    given = make_parser("audit_verify", description="Speed of audit verify.", counts=counts).parse_args(arguments)
     found = measure(given.records, runs=given.runs, rounds=given.rounds)
-    print(json.dumps(asdict(found)) if given.output == "json" else "\n".join(_lines(found)))
+    print_found(asdict(found), lines=_lines(found), output=given.output)
 
 
 if __name__ == "__main__":

@@ -8,13 +8,10 @@ machine. docs/performance.md has the goals and a run.
 """
 
 import argparse
-import gc
 import json
 import resource
-import statistics
 import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -22,6 +19,7 @@ from pathlib import Path
 
 from benchmarks.bare import BareVerdict, judge_bare
 from benchmarks.fleet import Fleet, make_fleet
+from benchmarks.measuring import Taken, goal_text, make_parser, median_of, print_found, take
 from remedy.model import Verdict
 from remedy.verdicts import Judgement, judge
 
@@ -124,37 +122,10 @@ def check_agreement(fleet: Fleet) -> Counter[Verdict]:
     return counts
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Taken:
-    """The time of one call, by the wall's clock and by the process's."""
-
-    wall_s: float
-    cpu_s: float
-
-
-def _times(*works: Callable[[], object], rounds: int, calls: int = 1) -> list[_Taken]:
+def _times(*works: Callable[[], object], rounds: int, calls: int = 1) -> list[Taken]:
     """Return the medians of a call of each; each round calls all of them, one after the other."""
-    taken: list[list[_Taken]] = [[] for _ in works]
-    for _ in range(rounds):
-        for times, work in zip(taken, works, strict=True):
-            gc.collect()
-            times.append(_time(work, calls=calls))
-    return [
-        _Taken(
-            wall_s=statistics.median(each.wall_s for each in times),
-            cpu_s=statistics.median(each.cpu_s for each in times),
-        )
-        for times in taken
-    ]
-
-
-def _time(work: Callable[[], object], *, calls: int) -> _Taken:
-    wall_s, cpu_s = time.perf_counter(), time.process_time()
-    for _ in range(calls):
-        kept = work()
-    taken = _Taken(wall_s=(time.perf_counter() - wall_s) / calls, cpu_s=(time.process_time() - cpu_s) / calls)
-    del kept  # Freed after the clock is read: keeping verdicts is what is timed, not dropping them.
-    return taken
+    taken = [[take(work, calls=calls) for work in works] for _ in range(rounds)]
+    return [median_of(times) for times in zip(*taken, strict=True)]
 
 
 def _memory_of_child(hosts: int, *, rules: int, seed: int) -> tuple[float, float]:
@@ -182,7 +153,7 @@ def _lines(found: Matching) -> list[str]:
     def goal(value: float, most: float) -> str:
         if (found.hosts, found.rules) != (_HOSTS, _RULES):
             return ""
-        return f"   goal: at most {most:g}, {'met' if value <= most else 'MISSED'}"
+        return goal_text(f"at most {most:g}", is_met=value <= most)
 
     shares = (f"{100 * number / found.judgements:.1f} % {word}" for number, word in _kinds(found))
     return [
@@ -211,19 +182,20 @@ def _kinds(found: Matching) -> list[tuple[int, str]]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.matching", description="Time and memory of judging.")
-    parser.add_argument("--hosts", type=int, default=_HOSTS, help="how many hosts (default: %(default)s)")
-    parser.add_argument("--rules", type=int, default=_RULES, help="how many rules (default: %(default)s)")
-    parser.add_argument("--rounds", type=int, default=_ROUNDS, help="times are medians of these (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=_SEED, help="of the rows and rules (default: %(default)s)")
-    parser.add_argument("-o", "--output", choices=["text", "json"], default="text", help="(default: %(default)s)")
+    counts = {
+        "hosts": (_HOSTS, "how many hosts"),
+        "rules": (_RULES, "how many rules"),
+        "rounds": (_ROUNDS, "times are medians of these"),
+        "seed": (_SEED, "of the rows and rules"),
+    }
+    parser = make_parser("matching", description="Time and memory of judging.", counts=counts)
     parser.add_argument("--memory-only", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args(arguments)
     if given.memory_only:
         _print_memory(given.hosts, rules=given.rules, seed=given.seed)
         return
     found = measure(given.hosts, rules=given.rules, rounds=given.rounds, seed=given.seed)
-    print(json.dumps(asdict(found)) if given.output == "json" else "\n".join(_lines(found)))
+    print_found(asdict(found), lines=_lines(found), output=given.output)
 
 
 if __name__ == "__main__":

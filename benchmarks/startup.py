@@ -5,7 +5,6 @@ The ratio is machine-independent; the import of typer is what a command line
 of this kind cannot do without. docs/performance.md has a run.
 """
 
-import argparse
 import json
 import statistics
 import subprocess
@@ -13,6 +12,8 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+
+from benchmarks.measuring import goal_text, make_parser, print_found
 
 __all__ = ["FORBIDDEN", "Startup", "imported_by", "main", "measure"]
 
@@ -90,18 +91,16 @@ def _lines(found: Startup) -> list[str]:
         f"remedy --help   {found.help_s:.3f} s",
         f"import typer    {found.typer_s:.3f} s",
         f"ratio           {found.ratio:.2f}   (medians of {found.runs} runs each, in turn)",
-        f"imports of {', '.join(FORBIDDEN)}: {imported}   goal: none, {'MISSED' if found.imported else 'met'}",
+        f"imports of {', '.join(FORBIDDEN)}: {imported}{goal_text('none', is_met=not found.imported)}",
     ]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.startup", description="The cost of `remedy --help`.")
-    parser.add_argument("--runs", type=int, default=_RUNS, help="runs of each program (default: %(default)s)")
-    parser.add_argument("-o", "--output", choices=["text", "json"], default="text", help="(default: %(default)s)")
-    given = parser.parse_args(arguments)
+    counts = {"runs": (_RUNS, "runs of each program")}
+    given = make_parser("startup", description="The cost of `remedy --help`.", counts=counts).parse_args(arguments)
     found = measure(given.runs)
-    print(json.dumps(asdict(found)) if given.output == "json" else "\n".join(_lines(found)))
+    print_found(asdict(found), lines=_lines(found), output=given.output)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import pytest
 
 import benchmarks
 from benchmarks import durable_recording
+from benchmarks.bare_recording import plan_executions, record_bare
 
 
 def test_recording_measures_the_same_bytes_and_rows() -> None:
@@ -29,8 +30,8 @@ def test_recording_measures_the_same_bytes_and_rows() -> None:
 
 def test_recording_refuses_a_bare_loop_that_writes_something_else(tmp_path: Path) -> None:
     """A comparison with other bytes, or other rows, would mean nothing: it ends with an error."""
-    planned = durable_recording._planned(3)
-    for name, work in (("one", durable_recording.record), ("other", durable_recording.record_bare)):
+    planned = plan_executions(3)
+    for name, work in (("one", durable_recording.record), ("other", record_bare)):
         work(tmp_path / name, planned, batch=2)
     durable_recording.check_agreement(tmp_path / "one", tmp_path / "other")
     with contextlib.closing(sqlite3.connect(tmp_path / "other" / "ledger.sqlite3")) as connection, connection:

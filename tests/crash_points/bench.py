@@ -1,13 +1,12 @@
 """Six hosts with trouble on each, a rules repository over them, and a fresh state directory for every trial."""
 
-import os
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from remedy.demo.fleet import Fleet
 from remedy.demo.host import DemoHost
+from tests.cli.command_line import CommandLine
 from tests.crash_points.steps import HostFiles
 
 __all__ = ["HALT", "NAMES", "RULE", "SCENARIOS", "SPREAD", "Bench", "Scenario"]
@@ -88,6 +87,7 @@ class Bench:
             for name in NAMES
         }
         self._write_repository(fleet)
+        self._environment = CommandLine(directory).environment
 
     @staticmethod
     def hosts() -> tuple[DemoHost, ...]:
@@ -96,7 +96,7 @@ class Bench:
 
     def _write_repository(self, fleet: Fleet) -> None:
         signal, rule = self.directory / "rules" / "signals" / "flag", self.directory / "rules" / RULE
-        for folder in (signal, rule, self.directory / "home"):
+        for folder in (signal, rule):
             folder.mkdir(parents=True)
         (signal / "signal.yaml").write_text(_SIGNAL)
         (signal / "linux.sh").write_text(_COLLECTOR)
@@ -106,13 +106,7 @@ class Bench:
 
     def environment(self, state: Path) -> dict[str, str]:
         """Return the environment of a process of this repository."""
-        return {
-            "PATH": os.environ["PATH"],
-            "HOME": str(self.directory / "home"),
-            "REMEDY_STATE": str(state),
-            "PYTHONPATH": os.pathsep.join(sys.path),
-            "LC_ALL": "C.UTF-8",
-        }
+        return {**self._environment, "REMEDY_STATE": str(state)}
 
     def reset(self, scenario: Scenario) -> None:
         """Plant trouble on every host, forget whatever ran there, and write the rule."""

@@ -12,11 +12,9 @@ import pytest
 
 from remedy.port import CollectJob, CollectorEnding, FixEnding, FixResult
 from remedy_runners.capture import COLLECTOR_STDOUT_MAX, FIX_KEPT_MAX
-from tests.runners.conftest import Host, is_alive, wait_until
+from tests.runners.machines import Host, NewId, is_alive, wait_until
 
 pytestmark = pytest.mark.sshd
-
-NewId = Callable[[], str]
 
 
 def _fix(host: Host, script: bytes, **more: object) -> FixResult:
