@@ -326,6 +326,14 @@ class SSHExchange:
         except (paramiko.SSHException, EOFError, OSError) as exc:
             raise LinkLost from exc
 
+    def finish_input(self, *, timeout_s: float) -> None:
+        """See `remedy_runners.session.Exchange`."""
+        self._channel.settimeout(timeout_s)
+        try:
+            self._channel.shutdown_write()
+        except (paramiko.SSHException, EOFError, OSError) as exc:
+            raise LinkLost from exc
+
     def receive(self, *, timeout_s: float) -> tuple[bytes, bytes] | None:
         """See `remedy_runners.session.Exchange`."""
         deadline = time.monotonic() + timeout_s

@@ -106,6 +106,9 @@ class _LocalExchange:
                 except OSError as exc:
                     raise LinkLost from exc
 
+    def finish_input(self, *, timeout_s: float) -> None:
+        self._pipes[0].close()
+
     def receive(self, *, timeout_s: float) -> tuple[bytes, bytes] | None:
         if not self._selector.get_map():
             return None

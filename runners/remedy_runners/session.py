@@ -28,7 +28,7 @@ from remedy_runners.capture import FIX_OUTPUT_MAX
 from remedy_runners.marker_payload import boot_id_of, marker_of, marker_payload, reader_of
 from remedy_runners.payload import NOTHING_RAN, PAYLOAD_WAIT_S, collect_payload, fix_payload, remote_command
 
-__all__ = ["GRACE_S", "READ_MARKERS_S", "START_GRACE_S", "Exchange", "FramedSession", "LinkLost"]
+__all__ = ["GRACE_S", "READ_MARKERS_S", "START_GRACE_S", "Exchange", "FramedSession", "LinkLost", "check_permit"]
 
 GRACE_S = 8
 """The controller waits so long beyond each deadline that the host itself keeps."""
@@ -61,6 +61,14 @@ class Exchange(Protocol):
 
         Raises:
             LinkLost: not all of it could be written in time.
+        """
+
+    def finish_input(self, *, timeout_s: float) -> None:
+        """
+        Say that no more input will come.
+
+        Raises:
+            LinkLost: it could not be said in time, or not all that was sent before is on its way.
         """
 
     def receive(self, *, timeout_s: float) -> tuple[bytes, bytes] | None:
@@ -174,7 +182,7 @@ class FramedSession:
 
     def fix(self, permit: Permit, job: FixJob) -> FixResult:
         """See `remedy.port.Session`."""
-        _check_permit(permit, job, self._name)
+        check_permit(permit, job, self._name)
         nonce = _nonce()
         payload = fix_payload(job, nonce=nonce)
         answer = FixAnswer(nonce)
@@ -197,7 +205,13 @@ class FramedSession:
         raise NotImplementedError
 
 
-def _check_permit(permit: Permit, job: FixJob, host: str) -> None:
+def check_permit(permit: Permit, job: FixJob, host: str) -> None:
+    """
+    See that a job is the one that was permitted, for this host.
+
+    Raises:
+        ValueError: it is not, which is an error of ours.
+    """
     digest = hashlib.sha256(job.script).hexdigest()
     permitted = (permit.execution_id, permit.script_sha256, permit.host)
     if permitted != (job.execution_id, digest, host) or job.script_sha256 != digest:

@@ -20,9 +20,10 @@ import paramiko.agent
 from paramiko.pkey import UnknownKeyType
 
 from remedy.errors import Refused, Unreachable, UsageError
-from remedy.port import Endpoint, Session, Target
+from remedy.port import Endpoint, Session, Shell, Target
 from remedy_runners.connection import Connection, SSHExchange
 from remedy_runners.hostkeys import KnownHosts, known_hosts_name
+from remedy_runners.powershell.session import PowerShellSession
 from remedy_runners.secrets import Secret, resolve
 from remedy_runners.session import FramedSession
 from remedy_runners.sshconfig import HostSettings, SSHConfigFiles
@@ -127,6 +128,8 @@ class SSHRunner:
         except BaseException:
             connection.close()
             raise
+        if target.shell is Shell.POWERSHELL:
+            return _SSHPowerShellSession(target.name, connection)
         return _SSHSession(target.name, connection)
 
     def _way(self, target: Target) -> _Way:
@@ -413,6 +416,24 @@ class _SSHSession(FramedSession):
         self._connection = connection
 
     def _start(self, command: str) -> SSHExchange:
+        return self._connection.run(command)
+
+    def _abandon(self) -> None:
+        self._connection.abandon()
+
+    def close(self) -> None:
+        """See `remedy.port.Session`."""
+        self._connection.close()
+
+
+class _SSHPowerShellSession(PowerShellSession):
+    """A session over one connection with a host whose payloads PowerShell reads."""
+
+    def __init__(self, name: str, connection: Connection) -> None:
+        super().__init__(name)
+        self._connection = connection
+
+    def _start(self, command: str, *, within_s: int) -> SSHExchange:
         return self._connection.run(command)
 
     def _abandon(self) -> None:

@@ -1,0 +1,3 @@
+"""The PowerShell side of a session: its texts, its values, and what it says back."""
+
+__all__: list[str] = []
