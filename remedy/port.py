@@ -9,7 +9,7 @@ do not cross the port: `Unreachable` and `Refused` do, and values.
 from collections.abc import Mapping, Sequence
 from dataclasses import InitVar, dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import Literal, Protocol
 
 __all__ = [
     "Captured",
@@ -27,8 +27,54 @@ __all__ = [
     "Permit",
     "Runner",
     "Session",
+    "Shell",
     "Target",
+    "WinRM",
+    "WinRMAuth",
 ]
+
+
+class Shell(StrEnum):
+    """What reads the payloads on a host: a POSIX shell, or PowerShell (Windows PowerShell 5.1, or 7)."""
+
+    SH = "sh"
+    POWERSHELL = "powershell"
+
+
+class WinRMAuth(StrEnum):
+    """How a login over WinRM is proved; `basic` only inside verified TLS."""
+
+    NTLM = "ntlm"
+    KERBEROS = "kerberos"
+    CERTIFICATE = "certificate"
+    BASIC = "basic"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WinRM:
+    """
+    What a target needs beyond address, port, user and password to be reached over WinRM.
+
+    Over http every message is encrypted by NTLM or Kerberos, or nothing is sent.
+    Over https the certificate is checked against `ca_file` (None: the system's), or
+    it is the one with `fingerprint` (SHA-256, 64 lower-case hexadecimal digits).
+    `certificate` and `certificate_key` are the client's own, in PEM files.
+
+    `machine_id` (the registry's MachineGuid) and `computer_name` (without its
+    domain) are what the machine must report of itself before it gets the first
+    byte of a script; over NTLM and http, which do not prove the server, one of the
+    two is needed.
+    """
+
+    scheme: Literal["http", "https"]
+    auth: WinRMAuth
+    path: str = "/wsman"
+    ca_file: str | None = None
+    fingerprint: str | None = None
+    certificate: str | None = None
+    certificate_key: str | None = None
+    machine_id: str | None = None
+    computer_name: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +83,8 @@ class Target:
     How one host is reached, as the inventory says it; None leaves it to ssh_config.
 
     `password` is a reference (`env:NAME`, `file:PATH`). A target with `barred`
-    is refused with that reason before any contact.
+    is refused with that reason before any contact. `winrm` is None for a target
+    over SSH; `shell` is what its payloads are written for, over either.
     """
 
     name: str
@@ -47,6 +94,8 @@ class Target:
     identity_file: str | None = None
     password: str | None = None
     known_hosts: str | None = None
+    shell: Shell = Shell.SH
+    winrm: WinRM | None = None
     barred: str | None = None
 
 
