@@ -152,6 +152,19 @@ class Machine:
         set_age(planted, age_days)
         return planted
 
+    def program(self, name: str, body: str) -> None:
+        """Put a shell script in the place of a program."""
+        place = self.path(f"/usr/bin/{name}")
+        place.unlink(missing_ok=True)
+        place.write_text(f"#!/bin/sh\n{body}\n")
+        place.chmod(0o755)
+
+    def without(self, *names: str) -> None:
+        """Remove programs."""
+        for name in names:
+            for folder in ("/usr/bin", "/usr/sbin"):
+                self.path(f"{folder}/{name}").unlink(missing_ok=True)
+
     def collect(
         self, signal: str, params: Params | None = None, *, environment: Mapping[str, str] | None = None
     ) -> Reading:

@@ -23,8 +23,8 @@ def script(request: pytest.FixtureRequest) -> Path:
 
 
 def test_there_is_a_script_for_each_signal_and_fix() -> None:
-    """The starter library has four collectors and three fixes."""
-    assert len(_SCRIPTS) == 7
+    """The starter library has seven collectors and four fixes."""
+    assert len(_SCRIPTS) == 11
 
 
 @pytest.mark.parametrize("shell", ["dash", "bash", "busybox sh"])
