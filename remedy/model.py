@@ -13,6 +13,7 @@ from typing import Protocol
 
 from remedy.errors import Place
 from remedy.limits import Limit, WaveShare
+from remedy.port import Shell, WinRM
 from remedy.schedule import ChangeWindow
 from remedy.text import number_text
 
@@ -232,6 +233,7 @@ class Connection:
 
     `password` is a reference (`env:NAME`, `file:PATH`), never a secret. `barred`
     is a reason, with its cure, why this host must be refused before any contact.
+    `winrm` is None for a host over SSH; `shell` is what reads its payloads, over either.
     """
 
     address: str | None = None
@@ -240,6 +242,8 @@ class Connection:
     identity_file: str | None = None
     password: str | None = None
     known_hosts: str | None = None
+    shell: Shell = Shell.SH
+    winrm: WinRM | None = None
     barred: str | None = None
 
 

@@ -1,6 +1,7 @@
 """The plan as JSON values: what its digest is taken over, what reviewers and programs read."""
 
 from collections.abc import Iterable
+from dataclasses import asdict
 from typing import Any
 
 from remedy.canonical import plain
@@ -12,6 +13,7 @@ from remedy.model import (
     VerifyUntil,
 )
 from remedy.plan import HeldFinding, Plan, RulePlan
+from remedy.port import Shell
 from remedy.precautions import Precautions
 from remedy.readings import time_text
 from remedy.verdicts import needed_signals
@@ -91,7 +93,7 @@ def pause_document(pause: Pause) -> dict[str, Any]:
 
 def _describe_host(host: Host, endpoint: str, *, signals: Iterable[str]) -> dict[str, Any]:
     connection = host.connection
-    return {
+    described: dict[str, Any] = {
         "platform": host.platform.value,
         "transport": host.transport.value,
         "endpoint": endpoint,
@@ -108,6 +110,12 @@ def _describe_host(host: Host, endpoint: str, *, signals: Iterable[str]) -> dict
             if name in host.params
         },
     }
+    # Left out where they say nothing, so that plans of other hosts keep the digest that they always had.
+    if connection.shell is not Shell.SH:
+        described["shell"] = connection.shell.value
+    if connection.winrm is not None:
+        described["winrm"] = {**asdict(connection.winrm), "auth": connection.winrm.auth.value}
+    return described
 
 
 def _describe_row(row: Row) -> dict[str, Any]:

@@ -304,8 +304,12 @@ def _stop_line(state: StateDirectory) -> str:
     return f"stop file  {state.stop}  (remedy stop REASON / remedy start)"
 
 
-def make_runners(options: Options, caller: Caller) -> Mapping[Transport, Runner]:
-    """Return the runners by transport; paramiko is imported only here, when hosts will be contacted."""
+def make_runners(options: Options, caller: Caller, inventory: Inventory) -> Mapping[Transport, Runner]:
+    """
+    Return the runners by transport; paramiko is imported only here, when hosts will be contacted.
+
+    That for WinRM is there, and requests imported, only if the inventory has a host of it.
+    """
     from remedy_runners.local import LocalRunner
     from remedy_runners.ssh import SSHRunner
 
@@ -315,4 +319,9 @@ def make_runners(options: Options, caller: Caller) -> Mapping[Transport, Runner]
         environment=caller.environment,
         ssh_config_files=[Path(options.ssh_config)] if options.ssh_config else None,
     )
-    return {Transport.LOCAL: LocalRunner(user=caller.user), Transport.SSH: ssh}
+    runners: dict[Transport, Runner] = {Transport.LOCAL: LocalRunner(user=caller.user), Transport.SSH: ssh}
+    if any(host.transport is Transport.WINRM for host in inventory.hosts.values()):
+        from remedy_runners.winrm.runner import WinRMRunner
+
+        runners[Transport.WINRM] = WinRMRunner(home=caller.home, environment=caller.environment)
+    return runners

@@ -32,10 +32,6 @@ def load_scripts(document: Document, key: str, *, root: Path, folder: Sequence[s
         script = _load_script(document, [key, name], root=root, folder=folder, platform=Platform(name))
         if script is not None:
             scripts[Platform(name)] = script
-    if set(scripts) == {Platform.WINDOWS}:
-        document.warn(
-            [key], "has a script for windows only, and this version reaches no Windows host yet", "add one for linux"
-        )
     return scripts
 
 

@@ -15,6 +15,7 @@ from remedy.model import Host, Reading, ReadingStatus, Rule, Scope, Signal, Tran
 from remedy.port import CollectJob, Endpoint, Runner, Session, Target
 from remedy.readings import reading_of_output
 from remedy.run.crew import Crew, Crews, ThreadCrew
+from remedy.run.scopes import door_of
 from remedy.summary import HostEnd, HostEnding
 from remedy.text import untrusted
 from remedy.verdicts import needed_signals
@@ -61,6 +62,8 @@ def target_of(host: Host) -> Target:
         identity_file=connection.identity_file,
         password=connection.password,
         known_hosts=connection.known_hosts,
+        shell=connection.shell,
+        winrm=connection.winrm,
         barred=connection.barred,
     )
 
@@ -213,7 +216,7 @@ def _endpoints(hosts: Iterable[Host], runners: Runners, *, note: Callable[[HostE
             note(_ended(host, exc))
             continue
         found[host.name] = endpoint
-        by_way.setdefault((endpoint.address, endpoint.port), []).append(host)
+        by_way.setdefault((endpoint.address, door_of(endpoint.port)), []).append(host)
     for (address, port), same in by_way.items():
         if len(same) > 1:
             names = ", ".join(sorted(host.name for host in same))

@@ -10,7 +10,15 @@ from remedy.model import Host, Rule, Scope, Transport
 from remedy.safeguards import Safeguards
 from remedy.text import nearest
 
-__all__ = ["Selection", "choose_rules", "choose_scopes", "pattern_problems", "protected_problems", "without_aliases"]
+__all__ = [
+    "Selection",
+    "choose_rules",
+    "choose_scopes",
+    "door_of",
+    "pattern_problems",
+    "protected_problems",
+    "without_aliases",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,10 +100,17 @@ def _way(host: Host) -> tuple[str, int]:
     """Return where a host leads as far as the inventory alone says it."""
     if host.transport is Transport.LOCAL:
         return ("", 0)
-    return ((host.connection.address or host.name).lower(), host.connection.port or _PORTS[host.transport])
+    port = host.connection.port or _PORTS[host.transport]
+    return ((host.connection.address or host.name).lower(), door_of(port))
 
 
 _PORTS = {Transport.SSH: 22, Transport.WINRM: 5986}
+_WINRM_HTTP, _WINRM_HTTPS = 5985, 5986
+
+
+def door_of(port: int) -> int:
+    """Return the port by which names of one machine are found out: http and https of WinRM are two doors to one."""
+    return _WINRM_HTTPS if port == _WINRM_HTTP else port
 
 
 def choose_scopes(

@@ -255,17 +255,6 @@ def test_validate_counts_a_folder_once(run: Run, tmp_path: Path) -> None:
     assert once.stdout == twice.stdout
 
 
-def test_inventory_says_that_winrm_is_not_supported_yet(run: Run, tmp_path: Path) -> None:
-    """A host that this version cannot reach does not look as if it could."""
-    (tmp_path / "inventory.yaml").write_text("all:\n  hosts:\n    win-1: {ansible_connection: winrm}\n    web-1:\n")
-
-    lines = run("inventory").stdout.splitlines()
-
-    assert [line for line in lines if "winrm, not supported yet" in line] == [
-        line for line in lines if line.startswith("win-1")
-    ]
-
-
 def test_missing_inventory_is_told_with_what_names_it(run: Run, tmp_path: Path) -> None:
     """A file that is not there is told together with the file or variable that names it."""
     (tmp_path / "remedy.yaml").write_text("inventory: gone.yaml\n")

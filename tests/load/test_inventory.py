@@ -279,13 +279,6 @@ def test_transport_and_platform(tmp_path: Path, variable: str, transport: Transp
     assert (host.transport, host.platform, host.connection.barred) == (transport, platform, None)
 
 
-def test_remedy_platform_wins_over_winrm(tmp_path: Path) -> None:
-    """remedy_platform is asked first."""
-    host = _host(tmp_path, "      ansible_connection: winrm\n      remedy_platform: linux\n")
-
-    assert (host.transport, host.platform) == (Transport.WINRM, Platform.LINUX)
-
-
 @pytest.mark.parametrize(
     ("variable", "connection"),
     [
@@ -324,7 +317,6 @@ def test_known_hosts_is_relative_to_the_inventory(tmp_path: Path) -> None:
     ("variable", "reason"),
     [
         ("ansible_connection: docker", "ansible_connection: docker is not supported; use ssh, local or winrm"),
-        ("ansible_connection: psrp", "ansible_connection: psrp is not supported"),
         ("ansible_connection: '{{ c }}'", "ansible_connection is a template, which only Ansible can fill in"),
         ("ansible_host: '{{ ip }}'", "ansible_host is a template"),
         ("ansible_host: !vault x", "ansible_host: the tag !vault is not read by remedy"),
@@ -347,7 +339,6 @@ def test_known_hosts_is_relative_to_the_inventory(tmp_path: Path) -> None:
         ("ansible_password: !vault x", "ansible_password: the tag !vault is not read by remedy; write env:NAME"),
         ("ansible_password: [a]", "ansible_password: this form is not read by remedy"),
         ("{ansible_host: a, ansible_ssh_host: b}", "ansible_host and ansible_ssh_host differ; keep one of them"),
-        ("{ansible_connection: winrm, ansible_winrm_transport: ntlm}", "ansible_winrm_transport is not supported"),
     ],
 )
 def test_setting_that_is_not_supported_bars_the_host(tmp_path: Path, variable: str, reason: str) -> None:

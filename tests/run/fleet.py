@@ -119,6 +119,7 @@ class FakeHost:
     levels: dict[str, float | None] = field(default_factory=lambda: {"a": 0.0})
     plan: dict[tuple[str, int], Action] = field(default_factory=dict)
     address: str = ""
+    port: int = 22
     heals_to: float | None = 0.0
     notes: dict[str, str] = field(default_factory=dict)
     others: dict[str, Rows] = field(default_factory=dict)
@@ -179,7 +180,7 @@ class FakeRunner:
         """See the port."""
         host = self._fleet.hosts[target.name]
         self._fleet.action(host, "endpoint")
-        return Endpoint(address=host.address or host.name, port=22, user="u")
+        return Endpoint(address=host.address or host.name, port=host.port, user="u")
 
     def connect(self, target: Target) -> "FakeSession":
         """See the port."""

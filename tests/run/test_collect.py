@@ -112,6 +112,18 @@ def test_two_names_of_one_endpoint_are_both_refused_before_contact():
     assert fleet.contacted == ["web-2"]
 
 
+def test_http_and_https_of_one_winrm_service_are_one_machine():
+    """Two names whose ports are 5985 and 5986 of one address are refused, as two names with one port are."""
+    fleet = Fleet(
+        [FakeHost(name="a", address="10.0.0.1", port=5985), FakeHost(name="b", address="10.0.0.1", port=5986)]
+    )
+
+    found = gather(fleet)
+
+    assert endings(found) == {"a": "refused", "b": "refused"}
+    assert fleet.contacted == []
+
+
 def test_host_without_a_runner_for_its_transport_is_refused():
     """A transport that this version does not speak refuses the host and ends no other."""
     fleet = Fleet([FakeHost(name="web-1"), FakeHost(name="win-1")])

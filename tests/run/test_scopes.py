@@ -6,7 +6,7 @@ import pytest
 
 from remedy.errors import NothingNamed, Place, Problem, UsageError
 from remedy.load.inventory.hosts import Inventory
-from remedy.model import Connection, Exemption, Host
+from remedy.model import Connection, Exemption, Host, Transport
 from remedy.run.scopes import choose_rules, choose_scopes, pattern_problems, without_aliases
 from tests.run.rules import rule
 
@@ -210,10 +210,13 @@ def test_second_name_of_a_machine_bars_both():
         "jump": Host(name="jump", connection=Connection(address="192.0.2.1", port=2222)),
         "web-1": Host(name="web-1"),
         "WEB-1.": Host(name="WEB-1.", connection=Connection(address="WEB-1")),
+        # http and https of one WinRM service.
+        "win-1": Host(name="win-1", transport=Transport.WINRM, connection=Connection(address="192.0.2.9", port=5985)),
+        "win-2": Host(name="win-2", transport=Transport.WINRM, connection=Connection(address="192.0.2.9", port=5986)),
     }
 
     found = without_aliases(Inventory(hosts=hosts, groups={}, source="x")).hosts
 
     barred = {name: host.connection.barred for name, host in found.items() if host.connection.barred}
-    assert set(barred) == {"db-1", "alias", "web-1", "WEB-1."}
+    assert set(barred) == {"db-1", "alias", "web-1", "WEB-1.", "win-1", "win-2"}
     assert barred["db-1"] == "alias, db-1 all lead to one machine; keep one name for each machine"

@@ -93,6 +93,6 @@ def _proposal(loaded: Loaded, options: Options, flags: ApplyFlags, talk: Talk, c
         if flags.readings is not None:
             seen = seen_in_file(loaded, flags.readings, talk)
         else:
-            seen = seen_now(loaded, make_runners(options, caller), talk, stop)
+            seen = seen_now(loaded, make_runners(options, caller, loaded.inventory), talk, stop)
         history = history_now(loaded, ledger, seen) if ledger is not None else NO_HISTORY
     return Proposal(plan=propose(loaded, seen, history, accept_matched=flags.accept_matched), seen=seen)

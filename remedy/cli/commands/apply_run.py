@@ -68,7 +68,7 @@ class RealRun:
     def carry_out(self, limit: Limit) -> int:
         """Lock, collect, plan, ask, apply, report; return the exit code."""
         loaded, talk = self._loaded, self._talk
-        runners = make_runners(self._options, self._caller)
+        runners = make_runners(self._options, self._caller, loaded.inventory)
         loaded.state.prepare()
         talk.say(*loaded.header, f"run        {self._run_id}")
         stopped, frozen = loaded.state.stop_reason(), loaded.frozen

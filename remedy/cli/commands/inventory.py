@@ -1,5 +1,7 @@
 """`remedy inventory`: the hosts as remedy understands them."""
 
+from dataclasses import asdict
+
 from remedy.cli.caller import caller_now
 from remedy.cli.composition import Options, load_hosts, load_rules, read_config
 from remedy.cli.console import Talk
@@ -35,16 +37,18 @@ def run_inventory(options: Options) -> int:
 
 
 def _way(host: Host) -> str:
-    if host.transport is Transport.WINRM:
-        return "winrm, not supported yet"
     if host.connection.barred:
         return f"barred: {host.connection.barred}"
     if host.transport is Transport.LOCAL:
         return "this machine"
     connection = host.connection
     user = f"{connection.user}@" if connection.user else ""
+    address = connection.address or host.name
+    shown = f"[{address}]" if ":" in address and connection.port else address
     port = f":{connection.port}" if connection.port else ""
-    return f"{user}{connection.address or host.name}{port}"
+    winrm = connection.winrm
+    login = f" by {winrm.auth.value} over {winrm.scheme}" if winrm is not None else ""
+    return f"{user}{shown}{port}{login}"
 
 
 def _host_json(host: Host) -> dict[str, object]:
@@ -56,6 +60,8 @@ def _host_json(host: Host) -> dict[str, object]:
         "address": target.address,
         "port": target.port,
         "user": target.user,
+        "shell": target.shell.value,
+        "winrm": {**asdict(target.winrm), "auth": target.winrm.auth.value} if target.winrm is not None else None,
         "groups": list(host.groups),
         "barred": target.barred,
     }

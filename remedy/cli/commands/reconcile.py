@@ -57,7 +57,7 @@ def run_reconcile(options: Options, run_id: str) -> int:
         asking = _Asking(run_id, own)
         asking.say_busy(rows)
         with stopping() as stop:
-            answered = asking.carry_out(rows, inventory, make_runners(options, own.caller), stop)
+            answered = asking.carry_out(rows, inventory, make_runners(options, own.caller, inventory), stop)
     already = [row for row in record.executions if row.outcome in _UNSEEN and _is_proved(row)]
     if own.talk.as_json:
         own.talk.result_json(_answered_json(run_id, own.id, answered, already))

@@ -63,7 +63,7 @@ def run_scan(options: Options, *, save: str | None, max_unseen: str) -> int:
     loaded = load(options, caller, talk, guess=True)
     talk.say(*loaded.header)
     with stopping() as stop:
-        collection = collect_now(loaded, make_runners(options, caller), talk, stop)
+        collection = collect_now(loaded, make_runners(options, caller, loaded.inventory), talk, stop)
     judgements = judge_all(loaded, collection.readings, now=collection.collected_at)
     seen = coverage(collection.host_ends, judgements)
     summary = Summary(coverage=seen, host_ends=collection.host_ends, interrupted=collection.interrupted)

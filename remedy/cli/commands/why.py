@@ -26,7 +26,7 @@ def run_why(options: Options, host: str) -> int:
     _check_named(host, loaded)
     talk.say(*loaded.header)
     with stopping() as stop:
-        collection = collect_now(loaded, make_runners(options, caller), talk, stop)
+        collection = collect_now(loaded, make_runners(options, caller, loaded.inventory), talk, stop)
     judgements = judge_all(loaded, collection.readings, now=collection.collected_at)
     planned = plan_now(loaded, collection, judgements)
     held = planned.held

@@ -10,12 +10,20 @@ from remedy.text import nearest, untrusted
 
 __all__ = ["LITERAL_VARIABLES", "REMEDY_VARIABLES", "Graph", "Group", "Variable", "is_reference", "is_template"]
 
-REMEDY_VARIABLES = ("remedy_known_hosts", "remedy_params", "remedy_platform")
+REMEDY_VARIABLES = (
+    "remedy_computer_name",
+    "remedy_known_hosts",
+    "remedy_machine_id",
+    "remedy_params",
+    "remedy_platform",
+    "remedy_winrm_fingerprint",
+)
 LITERAL_VARIABLES = frozenset(
     {
         "ansible_password",
         "ansible_ssh_pass",
         "ansible_ssh_password",
+        "ansible_winrm_pass",
         "ansible_winrm_password",
         "ansible_become_pass",
         "ansible_become_password",
@@ -53,6 +61,7 @@ _NEAR = 0.9
 
 _HOST = re.compile(r"[A-Za-z0-9_:][A-Za-z0-9_.:-]{0,252}")
 _GROUP = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,252}")
+_PRIVATE_KEY = "PRIVATE KEY-----"
 _REFERENCE = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]{0,254}|file:(?:/|~/)[^\x00-\x1f\x7f]{1,4096}")
 _RESERVED = frozenset({"all", "ungrouped"})
 
@@ -176,9 +185,9 @@ class Graph:
 
     def _warn_of_literal(self, variable: Variable) -> None:
         node = variable.node
-        if variable.name not in LITERAL_VARIABLES or not isinstance(node, ScalarNode):
+        if not isinstance(node, ScalarNode) or node.value is None or node.value == "":
             return
-        if node.value is None or node.value == "":
+        if variable.name not in LITERAL_VARIABLES and _PRIVATE_KEY not in str(node.value):
             return
         if isinstance(node.value, str) and (is_reference(node.value) or is_template(node.value)):
             return

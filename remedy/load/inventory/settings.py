@@ -1,18 +1,21 @@
 """From a host's effective variables to how it is reached, or why it must not be."""
 
-import re
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
+from typing import assert_never
 
 from remedy.errors import Problem
-from remedy.load.inventory.graph import LITERAL_VARIABLES, Variable, is_reference, is_template
+from remedy.load.inventory.graph import LITERAL_VARIABLES, Variable, is_template
 from remedy.load.inventory.precedence import Resolved
+from remedy.load.inventory.variables import HostVariables, shown_name
+from remedy.load.inventory.winrm import winrm_connection
 from remedy.load.nodes import ListNode, MappingNode, Node, OpaqueNode, ScalarNode, plain
 from remedy.load.scalars import doubt_cure
 from remedy.load.typed import typed_param
 from remedy.model import Connection, Host, Params, ParamValue, Platform, Transport
-from remedy.text import nearest, untrusted
+from remedy.port import Shell
+from remedy.text import nearest
 
 __all__ = ["HostReader"]
 
@@ -24,8 +27,9 @@ _TRANSPORTS: Mapping[str, Transport] = {
     "local": Transport.LOCAL,
     "winrm": Transport.WINRM,
 }
-_ADDRESS = re.compile(r"[A-Za-z0-9_:][A-Za-z0-9_.:%-]{0,252}")
-_USER = re.compile(r"[^\s\x00-\x1f\x7f-][^\x00-\x1f\x7f]{0,255}")
+_WINDOWS_SHELLS = frozenset({"powershell", "cmd"})
+"""What an sshd of Windows may start: our command line is meant for both."""
+
 _ADDRESS_NAMES = ("ansible_host", "ansible_ssh_host")
 _PORT_NAMES = ("ansible_port", "ansible_ssh_port")
 _USER_NAMES = ("ansible_user", "ansible_ssh_user")
@@ -71,6 +75,7 @@ class HostReader:
 
     def __init__(self, *, folder: Path | None, types: Mapping[str, Params], untyped: Collection[str] = ()) -> None:
         self.problems: list[Problem] = []
+        self.warnings: dict[Problem, None] = {}
         self._folder = folder
         self._types = types
         self._untyped = untyped
@@ -78,11 +83,11 @@ class HostReader:
 
     def host(self, resolved: Resolved) -> Host:
         """Return the host; with `connection.barred` when something about it is not supported."""
-        reader = _Variables(resolved.variables, self.problems)
-        transport = self._transport(reader)
-        platform = self._platform(reader, transport)
-        connection = Connection() if transport is Transport.LOCAL else self._connection(reader, transport)
-        reasons = tuple(dict.fromkeys((*resolved.barred, *reader.barred)))
+        variables = HostVariables(resolved.variables, problems=self.problems, warnings=self.warnings)
+        transport = self._transport(variables)
+        platform = self._platform(variables, transport)
+        connection = self._connection(resolved.name, variables, transport, platform)
+        reasons = tuple(dict.fromkeys((*resolved.barred, *variables.barred)))
         return Host(
             name=resolved.name,
             platform=platform,
@@ -92,48 +97,69 @@ class HostReader:
             params=self._params(resolved),
         )
 
-    def _connection(self, reader: "_Variables", transport: Transport) -> Connection:
-        reader.bar_unsupported(transport)
+    def _connection(self, name: str, variables: HostVariables, transport: Transport, platform: Platform) -> Connection:
+        match transport:
+            case Transport.LOCAL:
+                if platform is Platform.WINDOWS:
+                    variables.barred.append("this machine is no Windows host; reach one over winrm or ssh")
+                return Connection()
+            case Transport.WINRM:
+                if platform is not Platform.WINDOWS:
+                    variables.barred.append(
+                        "winrm leads to Windows only; correct remedy_platform or ansible_connection"
+                    )
+                return winrm_connection(name, variables)
+            case Transport.SSH:
+                return self._ssh_connection(variables, platform)
+        assert_never(transport)
+
+    def _ssh_connection(self, variables: HostVariables, platform: Platform) -> Connection:
+        variables.bar_others(_says_how, harmless=_DEFAULTS, cure=_cure)
         return Connection(
-            address=reader.matching(_ADDRESS_NAMES, _ADDRESS, "an address or a name"),
-            port=reader.port(),
-            user=reader.matching(_USER_NAMES, _USER, "the name of an account"),
-            identity_file=reader.text(_KEY_NAMES),
-            password=reader.password(),
-            known_hosts=self._known_hosts(reader),
+            address=variables.address(_ADDRESS_NAMES),
+            port=variables.port(_PORT_NAMES),
+            user=variables.user(_USER_NAMES),
+            identity_file=variables.text(_KEY_NAMES),
+            password=variables.password(_PASSWORD_NAMES),
+            known_hosts=self._known_hosts(variables),
+            shell=self._shell(variables, platform),
         )
 
-    def _transport(self, reader: "_Variables") -> Transport:
-        named = reader.text(("ansible_connection",))
+    def _shell(self, variables: HostVariables, platform: Platform) -> Shell:
+        """Return what reads the payloads: PowerShell on Windows, whatever shell its sshd starts, and sh elsewhere."""
+        named = variables.text(("ansible_shell_type",))
+        if named is not None and (named in _WINDOWS_SHELLS) is not (platform is Platform.WINDOWS):
+            shown = shown_name(named)
+            variables.barred.append(
+                f"ansible_shell_type: {shown} does not fit remedy_platform: {platform.value}; remove one of them"
+            )
+        return Shell.POWERSHELL if platform is Platform.WINDOWS else Shell.SH
+
+    def _transport(self, variables: HostVariables) -> Transport:
+        named = variables.text(("ansible_connection",))
         if named is None:
             return Transport.SSH
-        transport = _TRANSPORTS.get(named.removeprefix("ansible.builtin."))
+        short = named.removeprefix("ansible.builtin.")
+        transport = _TRANSPORTS.get(short)
         if transport is None:
-            shown = untrusted(named, characters_max=60)
-            reader.barred.append(f"ansible_connection: {shown} is not supported; use ssh, local or winrm")
+            cure = "use winrm, on the same port" if short == "psrp" else "use ssh, local or winrm"
+            variables.barred.append(f"ansible_connection: {shown_name(named)} is not supported; {cure}")
             return Transport.SSH
         return transport
 
-    def _platform(self, reader: "_Variables", transport: Transport) -> Platform:
-        named = reader.text(("remedy_platform",))
-        known = [platform.value for platform in Platform]
-        if named in known:
-            return Platform(named)
+    def _platform(self, variables: HostVariables, transport: Transport) -> Platform:
+        named = variables.choice("remedy_platform", tuple(platform.value for platform in Platform))
         if named is not None:
-            near = nearest(named, known, most=1)
-            cure = f"did you mean `{near[0]}`?" if near else ""
-            shown = untrusted(named, characters_max=60)
-            reader.wrong("remedy_platform", f"must be {' or '.join(known)}, not '{shown}'", cure)
-        shell = reader.text(("ansible_shell_type",))
-        is_windows = transport is Transport.WINRM or shell in {"powershell", "cmd"}
+            return Platform(named)
+        is_windows = transport is Transport.WINRM or variables.text(("ansible_shell_type",)) in _WINDOWS_SHELLS
         return Platform.WINDOWS if is_windows else Platform.LINUX
 
-    def _known_hosts(self, reader: "_Variables") -> str | None:
-        named = reader.text(("remedy_known_hosts",))
+    def _known_hosts(self, variables: HostVariables) -> str | None:
+        named = variables.text(("remedy_known_hosts",))
         if named is None or PurePosixPath(named).is_absolute() or named.startswith("~/"):
             return named
         if self._folder is None:
-            reader.wrong("remedy_known_hosts", "a relative path has no folder here", "write an absolute path")
+            variables.wrong("remedy_known_hosts", "a relative path has no folder here", "write an absolute path")
             return None
         return str(self._folder / named)
 
@@ -162,7 +188,7 @@ class HostReader:
             if name in self._untyped:
                 continue
             if name not in self._types:
-                self._unknown(variable, entry.line, entry.column, f"unknown rule or signal `{_short(name)}`", name,
+                self._unknown(variable, entry.line, entry.column, f"unknown rule or signal `{shown_name(name)}`", name,
                               list(self._types))  # fmt: skip
                 continue
             if not isinstance(entry.value, MappingNode):
@@ -176,7 +202,7 @@ class HostReader:
         defaults = self._types[name]
         for param, entry in node.entries.items():
             if param not in defaults:
-                what = f"{name}: unknown parameter `{_short(param)}`"
+                what = f"{name}: unknown parameter `{shown_name(param)}`"
                 self._unknown(variable, entry.line, entry.column, what, param, list(defaults))
                 continue
             reason = _unusable(entry.value)
@@ -204,10 +230,6 @@ def _at(variable: Variable, node: Node) -> Variable:
     return Variable(name=variable.name, owner=variable.owner, file=variable.file, node=node)
 
 
-def _short(name: str) -> str:
-    return untrusted(name, characters_max=60)
-
-
 def _unusable(node: Node) -> str:
     """Return why a value cannot be read for what it says; '' when it can."""
     match node:
@@ -225,129 +247,13 @@ def _unusable(node: Node) -> str:
             return "must not be a mapping"
 
 
-class _Variables:
-    """One host's variables, read by name; what is not supported bars the host."""
-
-    def __init__(self, variables: Mapping[str, Variable], problems: list[Problem]) -> None:
-        self.barred: list[str] = []
-        self._variables = variables
-        self._problems = problems
-
-    def wrong(self, name: str, message: str, cure: str = "") -> None:
-        """Add a problem with the value of a variable."""
-        self._problems.append(self._variables[name].problem(message, cure))
-
-    def _found(self, names: tuple[str, ...]) -> Variable | None:
-        """Return the variable by its first name, or by an older one; two that differ bar the host."""
-        present = [self._variables[name] for name in names if not _is_unset(self._variables.get(name))]
-        if not present:
-            return None
-        first = present[0]
-        for other in present[1:]:
-            if _scalar(other) != _scalar(first) or _scalar(first) is None:
-                self.barred.append(f"{first.name} and {other.name} differ; keep one of them")
-        return first
-
-    def _scalar(self, names: tuple[str, ...]) -> tuple[Variable, str | float | bool] | None:
-        variable = self._found(names)
-        if variable is None:
-            return None
-        node = variable.node
-        if isinstance(node, OpaqueNode):
-            self.barred.append(f"{variable.name}: {node.what} is not read by remedy; write the value")
-            return None
-        if not isinstance(node, ScalarNode):
-            if isinstance(node, MappingNode) and any(key.startswith("__ansible_") for key in node.entries):
-                self.barred.append(f"{variable.name} is encrypted or marked by Ansible; write the value")
-            else:
-                self._problems.append(variable.problem("must be one value, not a list or a mapping"))
-            return None
-        if isinstance(node.value, str) and is_template(node.value):
-            self.barred.append(f"{variable.name} is a template, which only Ansible can fill in; write the value")
-            return None
-        if node.doubt:
-            self._problems.append(variable.problem(node.doubt, doubt_cure(node.doubt)))
-            return None
-        return None if node.value is None else (variable, node.value)
-
-    def text(self, names: tuple[str, ...]) -> str | None:
-        """Return the text under the first of the names that is set."""
-        found = self._scalar(names)
-        if found is None:
-            return None
-        variable, value = found
-        if not isinstance(value, str):
-            self._problems.append(variable.problem("must be text", "put it in quotes"))
-            return None
-        return value
-
-    def matching(self, names: tuple[str, ...], form: re.Pattern[str], what: str) -> str | None:
-        """Return the text under the first of the names that is set; another form is a problem."""
-        value = self.text(names)
-        if value is not None and not form.fullmatch(value):
-            variable = self._found(names)
-            if variable is not None:
-                self._problems.append(variable.problem(f"'{_short(value)}' is not {what}"))
-            return None
-        return value
-
-    def port(self) -> int | None:
-        """Return the port; a text of digits is one, as in Ansible."""
-        found = self._scalar(_PORT_NAMES)
-        if found is None:
-            return None
-        variable, value = found
-        digits = value if isinstance(value, str) else str(value)
-        if isinstance(value, bool) or not re.fullmatch(r"[1-9][0-9]{0,4}", digits) or int(digits) > 65_535:
-            self._problems.append(variable.problem("must be a port from 1 to 65535"))
-            return None
-        return int(digits)
-
-    def password(self) -> str | None:
-        """Return the reference to the password; anything else bars the host, and is not kept."""
-        variable = self._found(_PASSWORD_NAMES)
-        if variable is None:
-            return None
-        node = variable.node
-        if isinstance(node, ScalarNode) and isinstance(node.value, str) and not node.doubt:
-            if is_reference(node.value):
-                return node.value
-            if is_template(node.value):
-                self.barred.append(f"{variable.name} is a template; write env:NAME or file:/PATH")
-                return None
-        if isinstance(node, ScalarNode):
-            self.barred.append(f"{variable.name}: a literal password is never used; write env:NAME or file:/PATH")
-        else:
-            what = node.what if isinstance(node, OpaqueNode) else "this form"
-            self.barred.append(f"{variable.name}: {what} is not read by remedy; write env:NAME or file:/PATH")
-        return None
-
-    def bar_unsupported(self, transport: Transport) -> None:
-        """Bar the host when a variable says how to reach it and remedy does not do so."""
-        for name in sorted(self._variables):
-            sensitive = (*_SENSITIVE, "ansible_winrm_") if transport is Transport.WINRM else _SENSITIVE
-            is_sensitive = name.startswith(sensitive) or name in LITERAL_VARIABLES
-            if not is_sensitive or name in _READ or name in _HARMLESS or _is_unset(self._variables[name]):
-                continue
-            value = _scalar(self._variables[name])
-            if value is not None and str(value) in _DEFAULTS.get(name, ()):
-                continue
-            self.barred.append(f"{name} is not supported; {_cure(name)}")
+def _says_how(name: str) -> bool:
+    """Say whether a variable tells how to get onto a host over ssh; those of WinRM do not."""
+    is_ours = name.startswith(_SENSITIVE) or (name in LITERAL_VARIABLES and not name.startswith("ansible_winrm_"))
+    return is_ours and name not in _READ and name not in _HARMLESS
 
 
 def _cure(name: str) -> str:
     if name.startswith(("ansible_become_", "ansible_sudo_", "ansible_su_")):
         return "remedy becomes root with `sudo -n`, which asks for no password"
-    if name.startswith("ansible_winrm_"):
-        return "remove it for this host"
     return "write what it does into ssh_config, or remove it for this host"
-
-
-def _is_unset(variable: Variable | None) -> bool:
-    if variable is None:
-        return True
-    return isinstance(variable.node, ScalarNode) and variable.node.value in {None, ""} and not variable.node.doubt
-
-
-def _scalar(variable: Variable) -> str | float | bool | None:
-    return variable.node.value if isinstance(variable.node, ScalarNode) else None

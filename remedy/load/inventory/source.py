@@ -54,7 +54,7 @@ def load_inventory(
         hosts=MappingProxyType(hosts),
         groups=MappingProxyType(groups),
         source=source,
-        warnings=tuple(sorted(set(graph.warnings))),
+        warnings=tuple(sorted({*graph.warnings, *reader.warnings})),
     )
 
 

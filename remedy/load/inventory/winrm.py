@@ -1,0 +1,294 @@
+"""
+From Ansible's WinRM variables to how a host is reached over WinRM, or why it must not be.
+
+Names and meanings are those of Ansible's connection plugin `winrm`, but for what
+would put a password or a script in clear text, or let anybody answer for the host:
+that is never done, and never silently done otherwise.
+"""
+
+import ipaddress
+import re
+from collections.abc import Mapping
+from typing import Literal
+
+from remedy.load.inventory.variables import HostVariables, shown_name
+from remedy.model import Connection
+from remedy.port import Shell, WinRM, WinRMAuth
+
+__all__ = ["COMPUTER_NAME_MAX", "winrm_connection"]
+
+COMPUTER_NAME_MAX = 15
+"""Windows cuts computer names to so many characters. Source: NetBIOS, as %COMPUTERNAME% has it."""
+
+_Scheme = Literal["http", "https"]
+_PORTS: Mapping[_Scheme, int] = {"http": 5985, "https": 5986}
+_ADDRESS_NAMES = ("ansible_host", "ansible_winrm_host")
+_PORT_NAMES = ("ansible_port", "ansible_winrm_port")
+_USER_NAMES = ("ansible_user", "ansible_winrm_user")
+_PASSWORD_NAMES = ("ansible_password", "ansible_winrm_password", "ansible_winrm_pass")
+_TRANSPORT = "ansible_winrm_transport"
+_ENCRYPTION = "ansible_winrm_message_encryption"
+_VALIDATION = "ansible_winrm_server_cert_validation"
+_CA = "ansible_winrm_ca_trust_path"
+_CERTIFICATE = "ansible_winrm_cert_pem"
+_KEY = "ansible_winrm_cert_key_pem"
+_FINGERPRINT = "remedy_winrm_fingerprint"
+_MACHINE_ID = "remedy_machine_id"
+_COMPUTER_NAME = "remedy_computer_name"
+_FROM_ENVIRONMENT = "legacy_requests"
+
+_READ = frozenset(
+    {
+        *(*_ADDRESS_NAMES, *_PORT_NAMES, *_USER_NAMES, *_PASSWORD_NAMES),
+        *(_TRANSPORT, _ENCRYPTION, _VALIDATION, _CA, _CERTIFICATE, _KEY),
+        "ansible_winrm_scheme",
+        "ansible_winrm_path",
+    }
+)
+_HARMLESS = frozenset(
+    {
+        # How long to wait: remedy has deadlines of its own.
+        "ansible_winrm_connection_timeout",
+        "ansible_winrm_operation_timeout_sec",
+        "ansible_winrm_read_timeout_sec",
+        # How Ansible gets a ticket: remedy takes the one that is there, and only for the account that is named.
+        "ansible_winrm_kinit_args",
+        "ansible_winrm_kinit_cmd",
+        "ansible_winrm_kinit_env_vars",
+        "ansible_winrm_kinit_mode",
+        # pywinrm takes these and does nothing with them.
+        "ansible_winrm_keytab",
+        "ansible_winrm_realm",
+        # Only for CredSSP, which is refused.
+        "ansible_winrm_credssp_auth_mechanism",
+        "ansible_winrm_credssp_disable_tlsv1_2",
+        "ansible_winrm_credssp_minimum_version",
+    }
+)
+_YES = frozenset({"True", "true", "yes", "on", "1"})
+_NO = frozenset({"False", "false", "no", "off", "0"})
+_HARMLESS_VALUES: Mapping[str, frozenset[str]] = {
+    "ansible_become_user": frozenset({"root"}),
+    "ansible_become_method": frozenset({"sudo", "ansible.builtin.sudo"}),
+    "ansible_become_exe": frozenset({"sudo", "/usr/bin/sudo"}),
+    "ansible_become_flags": frozenset({"-H -S -n", "-n", "-H -n", ""}),
+    "ansible_winrm_kerberos_delegation": _NO,
+    "ansible_winrm_proxy": frozenset({_FROM_ENVIRONMENT}),
+    "ansible_winrm_send_cbt": _YES,
+    "ansible_winrm_service": frozenset({"HTTP", "http"}),
+}
+_CURES: Mapping[str, str] = {
+    "ansible_winrm_kerberos_delegation": "remedy hands no tickets on; remove it for this host",
+    "ansible_winrm_kerberos_hostname_override": "the ticket is for the name that is connected to; write that name "
+    "into ansible_host",
+    "ansible_winrm_proxy": "hosts are reached directly; remove it for this host",
+    "ansible_winrm_send_cbt": "NTLM is always bound to the TLS channel; remove it for this host",
+}
+_CLEAR_TEXT_CURE = "use ntlm or kerberos, or https"
+_UNPROVED = "NTLM over http does not prove which host answers"
+_PROVE_CURE = "give remedy_machine_id or remedy_computer_name, or use https or kerberos"
+_WAYS = "name ntlm, kerberos, certificate or basic"
+
+_URL_PATH = re.compile(r"/?[0-9A-Za-z_./-]{0,200}")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_GUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_COMPUTER = re.compile(rf"[0-9A-Za-z_-]{{1,{COMPUTER_NAME_MAX}}}")
+
+
+def winrm_connection(name: str, variables: HostVariables) -> Connection:
+    """
+    Return how a host is reached over WinRM; every reason against it goes to `variables.barred`.
+
+    Its port is always named: 5985 for http and 5986 for https when the inventory
+    does not say. `name` is the inventory's, and stands for the computer's where
+    nothing else does.
+    """
+    variables.bar_others(
+        _says_how, harmless=_HARMLESS_VALUES, cure=lambda each: _CURES.get(each, "remove it for this host")
+    )
+    address, port = variables.address(_ADDRESS_NAMES), variables.port(_PORT_NAMES)
+    user, password = variables.user(_USER_NAMES), variables.password(_PASSWORD_NAMES)
+    scheme = _scheme(variables, port)
+    auth = _auth(variables, scheme, user=user)
+    _bar_clear_messages(variables, scheme)
+    path = variables.matching(("ansible_winrm_path",), _URL_PATH, "a path of letters, digits and . / _ -") or "wsman"
+    is_certificate = auth is WinRMAuth.CERTIFICATE
+    is_proved = scheme == "https" or auth is WinRMAuth.KERBEROS
+    return Connection(
+        address=address,
+        port=port or _PORTS[scheme],
+        user=user,
+        password=password,
+        shell=Shell.POWERSHELL,
+        winrm=WinRM(
+            scheme=scheme,
+            auth=auth,
+            path=path if path.startswith("/") else f"/{path}",
+            ca_file=_ca_file(variables, scheme),
+            fingerprint=_fingerprint(variables, scheme),
+            certificate=variables.path(_CERTIFICATE) if is_certificate else None,
+            certificate_key=variables.path(_KEY) if is_certificate else None,
+            machine_id=_machine_id(variables),
+            computer_name=_computer_name(variables, is_proved=is_proved, names=(address, name)),
+        ),
+    )
+
+
+def _says_how(name: str) -> bool:
+    """Say whether a variable tells how to get onto a Windows host; those of ssh do not."""
+    is_ours = name.startswith(("ansible_winrm_", "ansible_become_"))
+    return is_ours and name not in _READ and name not in _HARMLESS
+
+
+def _scheme(variables: HostVariables, port: int | None) -> _Scheme:
+    """Return the scheme; as in Ansible https, unless it is named or the port is 5985."""
+    named = variables.choice("ansible_winrm_scheme", ("http", "https"))
+    if named is None:
+        return "http" if port == _PORTS["http"] else "https"
+    return "http" if named == "http" else "https"
+
+
+def _auth(variables: HostVariables, scheme: _Scheme, *, user: str | None) -> WinRMAuth:
+    """
+    Return how the login is proved: the first way that is named and that remedy has.
+
+    Where none is named, Ansible sends the password itself (Basic); remedy takes the
+    client's certificate, a ticket for an account with a realm and no password, or NTLM.
+    """
+    named = variables.words(_TRANSPORT)
+    if not named:
+        if scheme == "https" and variables.has((_CERTIFICATE,)):
+            return WinRMAuth.CERTIFICATE
+        is_ticket = user is not None and "@" in user and not variables.has(_PASSWORD_NAMES)
+        return WinRMAuth.KERBEROS if is_ticket else WinRMAuth.NTLM
+    has_certificate = variables.has((_CERTIFICATE,)) or variables.has((_KEY,))
+    for each in named:
+        auth = _known_auth(each, scheme, has_certificate=has_certificate)
+        if auth is not None:
+            return auth
+    _bar_transport(variables, named[0])
+    return WinRMAuth.NTLM
+
+
+def _known_auth(named: str, scheme: _Scheme, *, has_certificate: bool) -> WinRMAuth | None:
+    """Return what a word of ansible_winrm_transport stands for; None when remedy does not do that."""
+    match named, scheme:
+        case ("ntlm", _):
+            return WinRMAuth.NTLM
+        case ("kerberos", _):
+            return WinRMAuth.KERBEROS
+        case ("certificate", "https"):
+            return WinRMAuth.CERTIFICATE
+        case ("ssl", "https"):
+            return WinRMAuth.CERTIFICATE if has_certificate else WinRMAuth.BASIC
+        case ("basic" | "plaintext", "https"):
+            return WinRMAuth.BASIC
+    return None
+
+
+def _bar_transport(variables: HostVariables, named: str) -> None:
+    """Bar the host for a way of logging in; one in clear text is warned about as well."""
+    match named:
+        case "basic" | "plaintext" | "ssl":
+            said = f"{named} over http sends the password in clear text"
+            variables.warn(_TRANSPORT, f"{said}; such a host is refused", _CLEAR_TEXT_CURE)
+            variables.barred.append(f"{_TRANSPORT}: {said}; {_CLEAR_TEXT_CURE}")
+        case "certificate":
+            variables.barred.append(f"{_TRANSPORT}: there is no certificate over http; use https")
+        case "credssp":
+            said = "credssp hands the password itself to the host"
+            variables.barred.append(f"{_TRANSPORT}: {said}; use kerberos or ntlm")
+        case "auto":
+            variables.barred.append(f"{_TRANSPORT}: auto says nothing, and Ansible refuses it; {_WAYS}")
+        case _:
+            variables.barred.append(f"{_TRANSPORT}: {shown_name(named)} is not supported; {_WAYS}")
+
+
+def _bar_clear_messages(variables: HostVariables, scheme: _Scheme) -> None:
+    encryption = variables.choice(_ENCRYPTION, ("auto", "always", "never"))
+    if encryption == "never" and scheme == "http":
+        said = "never over http sends every script in clear text"
+        cure = "remove it, or use https"
+        variables.warn(_ENCRYPTION, f"{said}; such a host is refused", cure)
+        variables.barred.append(f"{_ENCRYPTION}: {said}; {cure}")
+
+
+def _ca_file(variables: HostVariables, scheme: _Scheme) -> str | None:
+    """Return the file with the authorities to trust; a certificate that nobody checks bars the host."""
+    validation = variables.choice(_VALIDATION, ("validate", "ignore"))
+    if (
+        validation == "ignore"
+        and scheme == "https"
+        and not variables.has((_CA,))
+        and not variables.has((_FINGERPRINT,))
+    ):
+        cure = f"name the authority's file with {_CA}, or pin the certificate with {_FINGERPRINT}"
+        variables.barred.append(f"{_VALIDATION}: ignore lets anybody answer for the host; {cure}")
+    if variables.is_word(_CA, _FROM_ENVIRONMENT):
+        return None
+    return variables.path(_CA)
+
+
+def _fingerprint(variables: HostVariables, scheme: _Scheme) -> str | None:
+    value = variables.text((_FINGERPRINT,))
+    if value is None:
+        return None
+    digest = value.replace(":", "").lower()
+    if not _DIGEST.fullmatch(digest):
+        variables.wrong(_FINGERPRINT, "must be a SHA-256 fingerprint of 64 hexadecimal digits, with or without colons")
+        return None
+    if scheme == "http":
+        variables.barred.append(f"{_FINGERPRINT}: there is no certificate over http; use https, or remove it")
+        return None
+    return digest
+
+
+def _machine_id(variables: HostVariables) -> str | None:
+    value = variables.text((_MACHINE_ID,))
+    if value is None:
+        return None
+    guid = value.lower().removeprefix("{").removesuffix("}")
+    if not _GUID.fullmatch(guid):
+        cure = r"write what HKLM\SOFTWARE\Microsoft\Cryptography\MachineGuid says there"
+        variables.wrong(_MACHINE_ID, f"'{shown_name(value)}' is not the id of a machine", cure)
+        return None
+    return guid
+
+
+def _computer_name(variables: HostVariables, *, is_proved: bool, names: tuple[str | None, str]) -> str | None:
+    """
+    Return the name that the machine must report of itself, without its domain.
+
+    That is remedy_computer_name, else, where nothing else proves the host, the first
+    of the names that is no address. One of more than 15 characters is none: cut to
+    15, it could be another machine's.
+    """
+    value = variables.text((_COMPUTER_NAME,))
+    if value is not None:
+        name = _first_label(value)
+        if name is None or not _COMPUTER.fullmatch(name):
+            said = (
+                f"'{shown_name(value)}' is not the name of a computer, which has at most {COMPUTER_NAME_MAX} characters"
+            )
+            variables.wrong(_COMPUTER_NAME, said, "write what $env:COMPUTERNAME says there")
+            return None
+        return name
+    if is_proved or variables.has((_MACHINE_ID,)):
+        return None
+    name = next((label for each in names if each is not None and (label := _first_label(each)) is not None), None)
+    if name is not None and _COMPUTER.fullmatch(name):
+        return name
+    why = _UNPROVED
+    if name is not None:
+        why += f", and {shown_name(name)} is no computer's name, which has at most {COMPUTER_NAME_MAX} characters"
+    variables.barred.append(f"{why}; {_PROVE_CURE}")
+    return None
+
+
+def _first_label(name: str) -> str | None:
+    """Return a name without its domain; None for an address."""
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return name.partition(".")[0]
+    return None
