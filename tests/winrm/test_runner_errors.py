@@ -12,6 +12,7 @@ from winrm.exceptions import WinRMTransportError, WSManFaultError
 from remedy.errors import Refused, RemedyError, Unreachable
 from remedy.port import WinRMAuth
 from remedy_runners.winrm.faults import translate
+from remedy_runners.winrm.kerberos import KerberosFailed
 
 
 def _classes(module: object, base: type[Exception]) -> list[type[Exception]]:
@@ -48,13 +49,33 @@ def test_error_class_is_known(kind: type[Exception]) -> None:
     assert str(ours).startswith("http://web-1:5985/wsman: ")
 
 
-@pytest.mark.parametrize("name", ["KerberosExchangeError", "MutualAuthenticationError"])
-def test_kerberos_without_a_ticket_is_refused_with_the_cure(name: str) -> None:
-    """What pywinrm's Kerberos raises is no broken connection: no ticket, or a host that does not prove itself."""
-    ours = translate(type(name, (requests.RequestException,), {})("no ticket"), "x", WinRMAuth.KERBEROS)
+@pytest.mark.parametrize(
+    ("code", "kind", "cure"),
+    [
+        (None, Refused, "get one with kinit"),
+        (-1765328352, Refused, "get one with kinit"),
+        (-1765328377, Refused, "the name that the host has in its domain"),
+        (-1765328347, Refused, "the clocks of this machine"),
+        (-1765328228, Unreachable, "nothing was started"),
+    ],
+    ids=["nothing more", "ticket expired", "no such service", "clock skew", "no KDC"],
+)
+def test_kerberos_without_a_ticket_has_its_cure(code: int | None, kind: type[RemedyError], cure: str) -> None:
+    """What Kerberos says no to is no broken connection; a KDC that does not answer has not said no."""
+    ours = translate(KerberosFailed("said", code), "x", WinRMAuth.KERBEROS)
+
+    assert type(ours) is kind
+    assert str(ours).startswith("x: Kerberos: said; nothing was s")
+    assert cure in str(ours)
+
+
+def test_host_that_does_not_prove_itself_is_another_machine() -> None:
+    """What pywinrm raises when Kerberos proves no host counts as another identity; no ticket mends that."""
+    ours = translate(type("MutualAuthenticationError", (requests.RequestException,), {})("no"), "x", WinRMAuth.KERBEROS)
 
     assert isinstance(ours, Refused)
-    assert "get one with kinit" in str(ours)
+    assert ours.identity
+    assert "DID NOT PROVE ITSELF" in str(ours)
 
 
 def test_error_that_is_ours_stays() -> None:

@@ -16,6 +16,7 @@ from remedy.errors import Refused, RemedyError, Unreachable
 from remedy.port import WinRMAuth
 from remedy.text import untrusted
 from remedy_runners.winrm.adapter import ClearText, NotSent
+from remedy_runners.winrm.kerberos import KerberosFailed
 from remedy_runners.winrm.transport import LoginRefused
 
 __all__ = ["is_gone", "is_quota", "surely_not_sent", "translate"]
@@ -32,8 +33,13 @@ _EXPIRED = frozenset({9, 10})
 _OTHER_NAME = frozenset({62, 64})
 """Source: X509_V_ERR_* of OpenSSL's x509_vfy.h: not valid yet or any more; another name or address."""
 
-_KERBEROS_ERRORS = frozenset({"KerberosExchangeError", "MutualAuthenticationError"})
-"""By name: their module in pywinrm can only be imported where pykerberos is installed."""
+_NO_PROOF = "MutualAuthenticationError"
+"""By name: its module in pywinrm can only be imported where pykerberos is installed."""
+
+_NO_KDC = frozenset({-1765328228, -1765328164})
+_NO_SERVICE = -1765328377
+_OTHER_TIME = -1765328347
+"""Source: MIT's krb5.h: KRB5_KDC_UNREACH, KRB5_REALM_CANT_RESOLVE; S_PRINCIPAL_UNKNOWN; AP_ERR_SKEW."""
 
 _CURES = {
     WinRMAuth.NTLM: "see name, domain and password",
@@ -94,8 +100,14 @@ def translate(exc: Exception, where: str, auth: WinRMAuth) -> RemedyError:
             return Refused(
                 f"{where}: the host does not answer NTLM; set Negotiate=true in winrm/config/service/auth there"
             )
-        case _ if type(exc).__name__ in _KERBEROS_ERRORS:
-            return Refused(f"{where}: Kerberos: {said}; {_CURES[WinRMAuth.KERBEROS]}")
+        case KerberosFailed():
+            return _kerberos(exc, where)
+        case _ if type(exc).__name__ == _NO_PROOF:
+            return Refused(
+                f"{where}: THE HOST DID NOT PROVE ITSELF: it has not the key of the service that the ticket is for; "
+                "no message was sent. See that the address is the right one",
+                identity=True,
+            )
         case requests.exceptions.SSLError():
             return _tls(exc, where)
         case requests.exceptions.Timeout() | WinRMOperationTimeoutError():
@@ -112,7 +124,7 @@ def translate(exc: Exception, where: str, auth: WinRMAuth) -> RemedyError:
         case WSManFaultError():
             return Unreachable(f"{where}: WinRM: {said}; nothing was started")
         case WinRMError() if auth is WinRMAuth.KERBEROS:
-            return Refused(f"{where}: WinRM: {said}; install pywinrm[kerberos]")
+            return Refused(f"{where}: WinRM: {said}; pip install 'remedy-engine[kerberos]'")
         case WinRMError():
             return Refused(f"{where}: WinRM: {said}")
         case OSError():
@@ -134,6 +146,18 @@ def _login_refused(exc: LoginRefused, where: str, auth: WinRMAuth) -> Refused:
         f"{where}: the host does not take {auth.value} logins, it offers {shown}; the password was not sent. "
         "Allow it in winrm/config/service/auth there, or set ansible_winrm_transport"
     )
+
+
+def _kerberos(exc: KerberosFailed, where: str) -> RemedyError:
+    said = untrusted(str(exc), characters_max=200)
+    if exc.code in _NO_KDC:
+        return Unreachable(f"{where}: Kerberos: {said}; nothing was started")
+    cure = _CURES[WinRMAuth.KERBEROS]
+    if exc.code == _NO_SERVICE:
+        cure = "give ansible_host the name that the host has in its domain; `setspn -L` lists what it is known as"
+    elif exc.code == _OTHER_TIME:
+        cure = "see the clocks of this machine and of the domain"
+    return Refused(f"{where}: Kerberos: {said}; nothing was sent. {_capital(cure)}")
 
 
 def _tls(exc: Exception, where: str) -> RemedyError:

@@ -25,6 +25,7 @@ from remedy.errors import Refused
 from remedy.port import WinRMAuth
 from remedy_runners.secrets import Secret
 from remedy_runners.winrm.adapter import ClearText, GuardedAdapter, Link, is_encrypted, proves_password
+from remedy_runners.winrm.kerberos import Answers, prepare, service_of
 from remedy_runners.winrm.logins import Logins
 
 __all__ = ["ANSWER_S", "OPERATION_S", "Login", "LoginRefused", "close_protocol", "open_protocol"]
@@ -118,6 +119,7 @@ class _GuardedTransport(Transport):
 
     def __init__(self, login: Login, logins: Logins) -> None:
         self._login = login
+        self._answers = Answers()
         self._link = Link()
         self._adapter = GuardedAdapter(self._link, fingerprint=login.fingerprint, attempt=lambda: login.attempt(logins))
         self.answer_s = float(_LOGIN_S)
@@ -132,6 +134,9 @@ class _GuardedTransport(Transport):
             auth_method=_METHODS[login.auth],
             message_encryption="always" if login.is_http else "never",
             send_cbt=not login.is_http,
+            # The whole name, and a realm that Kerberos finds: of a host's name alone it would let DNS make another.
+            service=service_of(login.endpoint),
+            kerberos_hostname_override="",
             proxy=None,
         )
 
@@ -155,6 +160,8 @@ class _GuardedTransport(Transport):
 
     def _guard(self, session: requests.Session) -> None:
         session.trust_env = False
+        if self._login.auth is WinRMAuth.KERBEROS:
+            prepare(session.auth, is_http=self._login.is_http)
         session.headers["Accept-Encoding"] = "identity"
         session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
         session.mount("http://", self._adapter)
@@ -214,6 +221,8 @@ class _GuardedTransport(Transport):
 
     def _get_message_response_text(self, response: requests.Response) -> bytes:
         """Return an answer's XML, which defines no entities of its own."""
+        if self._login.auth is WinRMAuth.KERBEROS and self._login.is_http:
+            self._answers.check(response.content)
         text: bytes = super()._get_message_response_text(response)
         if b"\0" in text or b"<!DOCTYPE" in text:
             raise requests.ConnectionError("an answer is no plain XML")
