@@ -62,6 +62,9 @@ class PowerShellSession:
     changes nothing. Its messages do not name the host.
     """
 
+    _listen_s = _CHUNK_S
+    """It listens so long at once, at most; where each time costs a request, longer."""
+
     def __init__(self, name: str, *, root: str | None = None, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._name = name
         self._root = root
@@ -212,7 +215,7 @@ class PowerShellSession:
             left_s = deadline - self._monotonic()
             if left_s <= 0:
                 return
-            chunks = exchange.receive(timeout_s=min(left_s, _CHUNK_S))
+            chunks = exchange.receive(timeout_s=min(left_s, self._listen_s))
             if chunks is None:
                 answer.end()
                 return

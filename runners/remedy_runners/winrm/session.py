@@ -11,7 +11,7 @@ from remedy.port import FixEnding, FixJob, FixResult, Permit, WinRM
 from remedy_runners.powershell.session import PowerShellSession
 from remedy_runners.winrm.exchange import WinRMExchange
 from remedy_runners.winrm.faults import is_quota, surely_not_sent, translate
-from remedy_runners.winrm.transport import Login, close_protocol
+from remedy_runners.winrm.transport import OPERATION_S, Login, close_protocol
 
 __all__ = ["IDLE_S", "ROOM_WAITS_S", "WinRMSession", "proves_the_host"]
 
@@ -31,6 +31,8 @@ class WinRMSession(PowerShellSession):
 
     `open_protocol` opens a connection, and raises `Unreachable` or `Refused`.
     """
+
+    _listen_s = float(OPERATION_S)
 
     def __init__(
         self,
