@@ -19,6 +19,9 @@ from remedy.demo.story import DEMO_ENDINGS, DEMO_HOSTS, RULE, write_repository
 from remedy.waves import rollout_order
 from tests.demo.processes import processes_of, wait_until
 
+# The demo tells its whole story once: twelve daemons, and minutes on a machine with other work.
+pytestmark = pytest.mark.timeout(400)
+
 _DOWN = "app-2"
 _QUIET = ("/etc", "/root", "/home", "/srv", "/opt", "/var/tmp", "/var/cache", "/var/lib/remedy", "/run/remedy")
 """Where nothing but the demo could write while a test runs."""
