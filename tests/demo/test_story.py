@@ -68,7 +68,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> _Told:
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=350,
     )
     return _Told(
         ended=ended,
@@ -100,7 +100,7 @@ def _remedy(directory: Path, *words: str) -> subprocess.CompletedProcess[str]:
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=350,
     )
 
 
@@ -170,7 +170,7 @@ def test_demo_needs_nothing_writable_but_its_folder(tmp_path: Path) -> None:
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=350,
     )
 
     assert ended.returncode == 0, ended.stdout + ended.stderr
