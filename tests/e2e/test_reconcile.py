@@ -37,6 +37,7 @@ def _files(bench: Bench, host: str) -> str:
     return bench.fleet.run_inside(host, ["sh", "-c", listing]).stdout
 
 
+@pytest.mark.slow
 def test_killed_run_is_resumed_and_reconciled_and_nothing_ran_twice(bench: Bench) -> None:
     """After kill -9 in a fix: resume says lost; reconcile changes nothing and proves the end; a cooldown is left."""
     run_id = _killed_in_a_fix(bench, "alpha", "bravo", fix="sleep 2\n")

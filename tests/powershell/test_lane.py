@@ -89,7 +89,9 @@ def test_right_answer_passes(title: str, stand_in: str) -> None:
     assert outcome.problems == (), report_of(outcome)
 
 
-@pytest.mark.parametrize("wrong", WRONG)
+@pytest.mark.parametrize(
+    "wrong", [pytest.param(each, marks=pytest.mark.slow) if each == "late" else each for each in WRONG]
+)
 def test_wrong_answer_fails(wrong: str, stand_in: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """An answer with one thing wrong fails the case, and the report names the thing, the script and the answer."""
     title, words = WRONG[wrong]

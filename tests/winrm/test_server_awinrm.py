@@ -55,7 +55,7 @@ def test_awinrm_gets_streams_and_code(python: Path) -> None:
         done = _run(python, server, server.password)
 
         assert done.stdout == "(b'out\\n', b'problem\\n', 6)\n"
-        assert server.journal.actions() == ("Create", "Command", "Receive", "Signal", "Delete")
+        assert tuple(dict.fromkeys(server.journal.actions())) == ("Create", "Command", "Receive", "Signal", "Delete")
         assert all(one.encrypted for one in server.journal.requests if one.action)
         assert (server.journal.clear_text_bodies, server.shells_open()) == (0, ())
 
