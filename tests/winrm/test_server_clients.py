@@ -58,7 +58,8 @@ def test_pywinrm_over_ntlm_and_http_gets_streams_and_code(server: WinRMServer) -
     assert server.shells_open() == ()
     assert server.journal.clear_text_bodies == 0
     # How many Receives it takes is the moment's: what is there is given at once.
-    assert tuple(dict.fromkeys(server.journal.actions())) == ("Create", "Command", "Send", "Receive", "Signal", "Delete")
+    steps = tuple(dict.fromkeys(server.journal.actions()))
+    assert steps == ("Create", "Command", "Send", "Receive", "Signal", "Delete")
     assert [one.accepted for one in server.journal.attempts] == [True]
 
 
