@@ -18,6 +18,7 @@ from remedy_runners.winrm.adapter import ClearText, GuardedAdapter, Link
 from tests.winrm.between import Between, answered
 from tests.winrm.certificates import Authority
 from tests.winrm.processes import wait_until
+from tests.winrm.quick import be_quick
 from tests.winrm.server import WinRMServer
 from tests.winrm.ways import Host, a_collector, a_fix, host_over, sockets_open
 
@@ -36,16 +37,7 @@ LAUGHS = b'<?xml version="1.0"?><!DOCTYPE x [<!ENTITY a "%s">]><x>%s</x>' % (b"h
 
 @pytest.fixture(autouse=True)
 def _is_quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Limits of seconds instead of tens of seconds; the code that keeps them is the same."""
-    for name, seconds in (
-        ("remedy_runners.winrm.exchange.OPERATION_S", 2),
-        ("remedy_runners.winrm.exchange._CLEAN_UP_S", 1),
-        ("remedy_runners.winrm.transport.ANSWER_S", 1),
-        ("remedy_runners.winrm.transport._LOGIN_S", 2),
-        ("remedy_runners.powershell.session.START_S", 6),
-        ("remedy_runners.powershell.session.GRACE_S", 2),
-    ):
-        monkeypatch.setattr(name, seconds)
+    be_quick(monkeypatch)
 
 
 @dataclass(frozen=True, kw_only=True)

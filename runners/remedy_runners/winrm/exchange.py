@@ -4,26 +4,44 @@ import math
 import re
 import time
 from collections.abc import Callable
+from enum import Enum, auto
 from typing import TypeVar
 
 import requests
 from winrm.exceptions import WinRMOperationTimeoutError
 from winrm.protocol import Protocol
 
+from remedy.errors import Refused
+from remedy_runners.capture import FIX_OUTPUT_MAX
 from remedy_runners.session import LinkLost
 from remedy_runners.winrm.adapter import NotSent
 from remedy_runners.winrm.faults import is_gone, surely_not_sent
 from remedy_runners.winrm.transport import OPERATION_S, close_protocol
 
-__all__ = ["WinRMExchange"]
+__all__ = ["AfterLoss", "WinRMExchange"]
 
 _UTF8 = 65_001
 _SEND_SIZE = 96 * 1_024
 _CLEAN_UP_S = 5
 _ABANDONED_S = 120
 _RECONNECTS_MAX = 3
+_PAUSE_S = 2.0
 _ID = re.compile(r"[0-9A-Za-z{}-]{1,64}")
 _Answer = TypeVar("_Answer")
+
+
+class AfterLoss(Enum):
+    """
+    What became of a command whose link was lost after its input had arrived, or may have.
+
+    ENDED    the host says that it has ended
+    CUT_OFF  its time was over, or nobody waited; what was still running ended with its shell
+    UNKNOWN  the host could not be asked any more; it ends the shell when its idle time is over
+    """
+
+    ENDED = auto()
+    CUT_OFF = auto()
+    UNKNOWN = auto()
 
 
 class WinRMExchange:
@@ -42,18 +60,30 @@ class WinRMExchange:
         *,
         within_s: int,
         reconnect: Callable[[], Protocol],
+        start_s: int = 0,
+        patience_s: int = 0,
     ) -> None:
         """
         Open the shell and start the command, which waits for its input.
 
         `within_s` is how long the command may take: an abandoned shell, and what
-        runs in it, is ended by the host only after that and two minutes.
+        runs in it, is ended by the host only after that and two minutes. When the
+        link is lost, `close` waits for the command's end until `patience_s` after
+        its input, and for its first word until `start_s`: deleting the shell sooner
+        would cut off in the middle what runs.
         """
         self._protocol: Protocol | None = protocol
         self._reconnect = reconnect
         self._pending = bytearray()
         self._exit_status: int | None = None
         self._ended = False
+        self._start_s = start_s
+        self._patience_s = patience_s
+        self._was_heard = False
+        self._input_ended_at = 0.0
+        self._link_lost = False
+        self.after_loss: AfterLoss | None = None
+        """What became of the command when its link was lost; None while it was not, and before `close`."""
         self._shell_id = ""
         self._command_id = ""
         self.may_have_arrived = False
@@ -90,13 +120,14 @@ class WinRMExchange:
             self._discard()
             raise LinkLost("the host is too slow to take the input")
         self.may_have_arrived = end
+        self._input_ended_at = time.monotonic()
         try:
             self._request(
                 lambda protocol: protocol.send_command_input(self._shell_id, self._command_id, chunk, end=end), left_s
             )
         except Exception as exc:
             self._discard()
-            self.may_have_arrived = end and not surely_not_sent(exc)
+            self.may_have_arrived = self._link_lost = end and not surely_not_sent(exc)
             raise LinkLost("the link was lost as it was sent") from exc
 
     def receive(self, *, timeout_s: float) -> tuple[bytes, bytes] | None:
@@ -109,9 +140,11 @@ class WinRMExchange:
             )
         except WinRMOperationTimeoutError:
             return b"", b""
-        except Exception:  # noqa: BLE001  # Whatever it was: what comes after it counts for nothing.
+        except Exception as exc:  # noqa: BLE001  # Whatever it was: what comes after it counts for nothing.
             self._discard()
+            self._link_lost = not is_gone(exc)
             return None
+        self._was_heard |= bool(stdout)
         if done:
             self._ended = True
             self._exit_status = code
@@ -134,15 +167,47 @@ class WinRMExchange:
         return self._exit_status
 
     def close(self) -> None:
-        """Delete the shell, which ends what runs in it; never raises, and takes no longer than two short tries."""
+        """Delete the shell, which ends what runs in it; see `patience_s` for a link that was lost. Never raises."""
         if not self._shell_id:
             return
+        if self._link_lost:
+            self.after_loss = self._wait_out()
         shell_id, self._shell_id = self._shell_id, ""
         if self._protocol is not None and self._command_id and not self._ended:
             self._try(lambda protocol: protocol.cleanup_command(shell_id, self._command_id))
         for _ in range(2):
             if self._try(lambda protocol: protocol.close_shell(shell_id, close_session=False)):
                 return
+
+    def _wait_out(self) -> AfterLoss:
+        """Let the command end by itself; what it prints now came after a gap, and counts for nothing."""
+        unread, found = FIX_OUTPUT_MAX, AfterLoss.CUT_OFF
+        while unread > 0 and (left_s := self._left_s()) > 0:
+            try:
+                if self._protocol is None:
+                    self._protocol = self._reconnect()
+                    self.reconnects += 1
+                stdout, stderr, _, self._ended = self._living(left_s).get_command_output_raw(
+                    self._shell_id, self._command_id
+                )
+            except WinRMOperationTimeoutError:
+                found = AfterLoss.CUT_OFF
+            except Exception as exc:  # noqa: BLE001  # A host that starts again or a network that comes back: until then.
+                self._discard()
+                found = AfterLoss.ENDED if is_gone(exc) else AfterLoss.UNKNOWN
+                if is_gone(exc) or isinstance(exc, Refused):
+                    return found
+                time.sleep(min(_PAUSE_S, max(0.0, self._left_s())))
+            else:
+                self._was_heard |= bool(stdout)
+                found, unread = AfterLoss.CUT_OFF, unread - len(stdout) - len(stderr)
+                if self._ended:
+                    return AfterLoss.ENDED
+        return found
+
+    def _left_s(self) -> float:
+        waits_s = self._patience_s if self._was_heard else min(self._start_s, self._patience_s)
+        return self._input_ended_at + waits_s - time.monotonic()
 
     def _try(self, step: Callable[[Protocol], None]) -> bool:
         """Take one step of the clean-up, over a new connection if need be; say whether there is nothing left to do."""

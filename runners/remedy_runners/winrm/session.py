@@ -3,13 +3,15 @@
 import ipaddress
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from winrm.protocol import Protocol
 
 from remedy.errors import Refused, Unreachable
 from remedy.port import FixEnding, FixJob, FixResult, Permit, WinRM
-from remedy_runners.powershell.session import PowerShellSession
-from remedy_runners.winrm.exchange import WinRMExchange
+from remedy_runners.powershell.session import START_S, PowerShellSession
+from remedy_runners.session import GRACE_S
+from remedy_runners.winrm.exchange import AfterLoss, WinRMExchange
 from remedy_runners.winrm.faults import is_quota, surely_not_sent, translate
 from remedy_runners.winrm.transport import OPERATION_S, Login, close_protocol
 
@@ -20,6 +22,12 @@ IDLE_S = 30
 
 ROOM_WAITS_S = (2.0, 5.0, 10.0)
 """A host that has no room for one more shell is asked again after so many seconds each."""
+
+_AFTER_LOSS = {
+    AfterLoss.ENDED: "the host says that it has ended since; `remedy reconcile` reads from its marker how",
+    AfterLoss.CUT_OFF: "it had not ended when its time was over, and was ended with its shell",
+    AfterLoss.UNKNOWN: "the host could not be asked again; it ends what runs there at its deadline",
+}
 
 _COMPUTER_NAME_MAX = 15
 """Windows cuts computer names to so many characters. Source: NetBIOS, as %COMPUTERNAME% has it."""
@@ -60,6 +68,7 @@ class WinRMSession(PowerShellSession):
         self._used_at = 0.0
         self._is_asking = False
         self._exchange: WinRMExchange | None = None
+        self._patience_s = 0
         try:
             self._connected()
         except BaseException:
@@ -67,17 +76,26 @@ class WinRMSession(PowerShellSession):
             raise
 
     def fix(self, permit: Permit, job: FixJob) -> FixResult:
-        """See `remedy.port.Session`; a script that surely did not arrive whole was not started."""
-        result = super().fix(permit, job)
-        if result.ending is FixEnding.LOST and not self._may_have_arrived:
+        """
+        See `remedy.port.Session`; a script that surely did not arrive whole was not started.
+
+        One whose link is lost goes on to its end, as over every transport.
+        """
+        self._patience_s = START_S + job.timeout_s + GRACE_S
+        try:
+            result = super().fix(permit, job)
+        finally:
+            self._patience_s = 0
+        exchange = self._exchange
+        if result.ending is not FixEnding.LOST or exchange is None:
+            return result
+        if not exchange.may_have_arrived:
             raise Unreachable(
                 f"{self._login.endpoint}: the link was lost before the script was there whole; nothing was started"
             )
-        return result
-
-    @property
-    def _may_have_arrived(self) -> bool:
-        return self._exchange is None or self._exchange.may_have_arrived
+        if exchange.after_loss is None:
+            return result
+        return replace(result, reason=f"{result.reason}: the link was lost; {_AFTER_LOSS[exchange.after_loss]}")
 
     def _start(self, command: str, *, within_s: int) -> WinRMExchange:
         waits_s = iter(self._room_waits_s)
@@ -86,7 +104,13 @@ class WinRMSession(PowerShellSession):
             self._protocol = None
             try:
                 self._exchange = _Returning(
-                    protocol, command, within_s=within_s, reconnect=self._open_protocol, take_back=self._take_back
+                    protocol,
+                    command,
+                    within_s=within_s,
+                    reconnect=self._open_protocol,
+                    start_s=START_S,
+                    patience_s=0 if self._is_asking else self._patience_s,
+                    take_back=self._take_back,
                 )
             except Exception as exc:
                 # The host may have ended a connection that was not used for a while.
@@ -160,10 +184,14 @@ class _Returning(WinRMExchange):
         *,
         within_s: int,
         reconnect: Callable[[], Protocol],
+        start_s: int,
+        patience_s: int,
         take_back: Callable[[Protocol | None], None],
     ) -> None:
         self._take_back = take_back
-        super().__init__(protocol, command, within_s=within_s, reconnect=reconnect)
+        super().__init__(
+            protocol, command, within_s=within_s, reconnect=reconnect, start_s=start_s, patience_s=patience_s
+        )
 
     def close(self) -> None:
         """See `remedy_runners.session.Exchange`."""
