@@ -5,20 +5,18 @@ Nothing outside the test's directory changes: /run, /home, /tmp and /usr/local/s
 are empty file systems there, /etc is a copy.
 """
 
-import hashlib
 import os
 import shutil
 import socket
 import subprocess
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
-
-from remedy.port import _SEAL, CollectJob, FixJob, Permit, Session
+from remedy.port import CollectJob, FixJob, Permit, Session
 from remedy_runners.ssh import SSHRunner
+from tests.behaviour.jobs import collect_job, permitted_fix
+from tests.behaviour.waiting import wait_until
 
 PORT = 2207
 ADDRESS = "127.0.7.1"
@@ -36,23 +34,6 @@ chown 4202:4202 /home/outsider
 echo ready
 exec sleep 100000
 """
-
-
-def wait_until(happens: Callable[[], object], *, within_s: float = 10.0) -> None:
-    """Poll until something is true; fail when it is not in time."""
-    deadline = time.monotonic() + within_s
-    while not happens():
-        if time.monotonic() > deadline:
-            pytest.fail(f"did not happen within {within_s} s: {happens}")
-        time.sleep(0.01)
-
-
-def is_alive(pid: int) -> bool:
-    """Say whether a process runs; one that only waits to be reaped does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):  # Gone, before the file was opened or after.
-        return False
 
 
 @dataclass
@@ -184,14 +165,7 @@ class Host:
     markers: Path
 
     def collect_job(self, script: bytes, *, signal: str = "s", timeout_s: int = 5, **columns: str) -> CollectJob:
-        return CollectJob(
-            signal=signal,
-            script=script,
-            environment={},
-            columns=columns,
-            timeout_s=timeout_s,
-            become_root=self.become_root,
-        )
+        return collect_job(script, signal=signal, timeout_s=timeout_s, columns=columns, become_root=self.become_root)
 
     def fix_job(
         self,
@@ -202,18 +176,13 @@ class Host:
         environment: Mapping[str, str] | None = None,
         note: str = "",
     ) -> tuple[Permit, FixJob]:
-        digest = hashlib.sha256(script).hexdigest()
-        return (
-            Permit(execution_id=execution_id, host="web-1", script_sha256=digest, seal=_SEAL),
-            FixJob(
-                execution_id=execution_id,
-                script=script,
-                script_sha256=digest,
-                environment=environment or {},
-                timeout_s=timeout_s,
-                become_root=self.become_root,
-                note=note,
-            ),
+        return permitted_fix(
+            script,
+            execution_id=execution_id,
+            timeout_s=timeout_s,
+            environment=environment,
+            become_root=self.become_root,
+            note=note,
         )
 
 

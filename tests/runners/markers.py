@@ -10,7 +10,8 @@ from pathlib import Path
 
 from remedy.port import FixResult, MarkersRead
 from remedy.reconciling import Reconciled, reconciled
-from tests.runners.machines import Host, wait_until
+from tests.behaviour.waiting import wait_until
+from tests.runners.machines import Host
 
 NONCE = "0123456789abcdef" * 2
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id").read_text().strip()

@@ -12,7 +12,8 @@ import pytest
 
 from remedy.port import FixEnding, FixJob, FixResult
 from remedy_runners.payload import LOGGER_WAIT_S, NOTE_SIZE_MAX, fix_payload
-from tests.runners.machines import Host, NewId, is_alive, wait_until
+from tests.behaviour.waiting import is_alive, wait_until
+from tests.runners.machines import Host, NewId
 
 pytestmark = pytest.mark.sshd
 

@@ -19,7 +19,8 @@ from remedy_runners import session as session_module
 from remedy_runners.frames import Frames
 from remedy_runners.marker_payload import marker_of, marker_payload
 from remedy_runners.ssh import SSHRunner
-from tests.runners.machines import Daemon, Host, Machine, NewId, is_alive, wait_until
+from tests.behaviour.waiting import is_alive, wait_until
+from tests.runners.machines import Host, Machine, NewId
 from tests.runners.markers import (
     BOOT_ID,
     NONCE,
@@ -272,15 +273,6 @@ def test_plain_users_marker_in_a_runtime_directory_is_found(host: Host, new_id: 
     ]
     assert states[0] == [MarkerState.ENDED, MarkerState.ENDED, MarkerState.ABSENT]
     assert states[1] == states[2] == [MarkerState.ENDED, MarkerState.ABSENT, MarkerState.ABSENT]
-
-
-@pytest.mark.parametrize("kind", ["ssh"], indirect=True)
-def test_link_gone_before_a_look_is_unreachable(host: Host, daemon: Daemon, new_id: NewId) -> None:
-    """Without a link nothing was read, and nothing is concluded."""
-    daemon.cut_links()
-
-    with pytest.raises(Unreachable):
-        read_markers(host, new_id())
 
 
 @pytest.mark.parametrize("kind", ["local"], indirect=True)

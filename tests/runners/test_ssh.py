@@ -11,7 +11,8 @@ import pytest
 
 from remedy.errors import Refused, Unreachable
 from remedy.port import CollectorEnding, FixEnding, FixResult, Target
-from tests.runners.machines import Daemon, Host, Machine, MakeRunner, NewId, output_of, start_daemon, wait_until
+from tests.behaviour.waiting import wait_until
+from tests.runners.machines import Daemon, Host, Machine, MakeRunner, NewId, output_of, start_daemon
 
 pytestmark = pytest.mark.sshd
 
@@ -152,42 +153,6 @@ def test_link_cut_during_a_fix_still_ends_at_its_deadline(to_be_cut: Host, daemo
     assert results[0].ending is FixEnding.LOST
     wait_until((to_be_cut.markers / execution_id / "rc").exists)
     assert (to_be_cut.markers / execution_id / "rc").read_text() == "124 1\n"
-
-
-def test_link_cut_before_a_fix_is_unreachable_and_starts_nothing(root: Host, daemon: Daemon, new_id: NewId) -> None:
-    """A link that was gone before is told from one that was lost: nothing was started."""
-    execution_id = new_id()
-    daemon.cut_links()
-    wait_until(lambda: not root.session._connection.transport.is_active())  # type: ignore[attr-defined]
-
-    with pytest.raises(Unreachable):
-        root.session.fix(*root.fix_job(b"echo ran", execution_id=execution_id))
-
-    assert not (root.markers / execution_id).exists()
-
-
-def test_link_cut_during_collection_keeps_what_was_heard(root: Host, daemon: Daemon) -> None:
-    """Collectors that had ended keep their answer; the others are lost, each with an output."""
-    jobs = [
-        root.collect_job(b"echo done", signal="first"),
-        root.collect_job(b"touch /tmp/second-began; sleep 30", signal="second", timeout_s=60),
-        root.collect_job(b"echo never", signal="third"),
-    ]
-    began = root.machine.path("/tmp/second-began")
-
-    def cut_then() -> None:
-        wait_until(began.exists)
-        daemon.cut_links()
-
-    watcher = threading.Thread(target=cut_then, daemon=True)
-    watcher.start()
-
-    outputs = root.session.collect(jobs).outputs
-
-    watcher.join()
-    assert (outputs["first"].ending, outputs["first"].stdout.head) == (CollectorEnding.EXITED, b"done\n")
-    assert outputs["second"].ending is CollectorEnding.LOST
-    assert outputs["third"].ending is CollectorEnding.LOST
 
 
 def test_sudo_that_says_no_is_refused_with_the_cure(make_runner: MakeRunner, target: Target, root: Host) -> None:

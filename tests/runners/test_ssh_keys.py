@@ -13,7 +13,8 @@ import pytest
 
 from remedy.errors import Refused, Unreachable
 from remedy.port import Target
-from tests.runners.machines import ADDRESS, PASSWORD, PORT, MakeRunner, output_of, wait_until
+from tests.behaviour.waiting import wait_until
+from tests.runners.machines import ADDRESS, PASSWORD, PORT, MakeRunner, output_of
 
 pytestmark = pytest.mark.sshd
 

@@ -14,6 +14,7 @@ it reads one thing only: the two characters that tell a question from a script.
 """
 
 import base64
+import contextlib
 import hashlib
 import os
 import re
@@ -83,23 +84,33 @@ def _answer(nonce: str, question: bytes) -> None:
 
 
 def _run(script: bytes, deadline_s: int) -> tuple[str, int]:
-    """Run a script with /bin/sh in a process group of its own; return kind and code of the trailer."""
+    """Run a script with /bin/sh; return kind and code of the trailer."""
     is_large = len(script) > _ARGUMENT_SIZE_MAX
     process = subprocess.Popen(
         [b"/bin/sh", b"/dev/stdin"] if is_large else [b"/bin/sh", b"-c", script],
         stdin=subprocess.PIPE,
-        process_group=0,
     )
     try:
         process.communicate(script if is_large else b"", timeout=deadline_s or None)
     except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
+        _kill_others()
         process.wait()
         return "time", 124
     return "exit", process.returncode if process.returncode >= 0 else 128 - process.returncode
 
 
+def _kill_others() -> None:
+    """Kill the rest of our process group, which is that of the command: what ends the shell there ends it all."""
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # It ended meanwhile.
+            pid, group = int(path.parent.name), int(path.read_text().rpartition(") ")[2].split()[2])
+            if group == os.getpid() and pid != group:
+                os.kill(pid, signal.SIGKILL)
+
+
 def _main() -> int:
+    if os.getpgrp() != os.getpid():
+        os.setpgid(0, 0)
     payload = _read()
     if payload is None:
         sys.stderr.write("payload damaged\n")

@@ -1,21 +1,20 @@
 """The ways to reach a host over WinRM, each with a loopback server whose program is the stand-in process."""
 
 import contextlib
-import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from remedy.port import _SEAL, CollectJob, FixJob, Permit, Session, Shell, Target, WinRM, WinRMAuth
+from remedy.port import CollectJob, FixJob, Permit, Session, Shell, Target, WinRM, WinRMAuth
 from remedy_runners.winrm.runner import WinRMRunner
+from tests.behaviour.jobs import HOST, collect_job, permitted_fix
 from tests.winrm.certificates import Authority
 from tests.winrm.server import WinRMServer
 from tests.winrm.stand_in import MACHINE_NAME, stand_in
 
 __all__ = ["EXECUTION", "HOST", "WAYS", "Host", "a_collector", "a_fix", "host_over", "sockets_open"]
 
-HOST = "web-1"
 EXECUTION = "20261122T100000Z-0001-low-disk-web-1"
 WAYS = ("ntlm-http", "certificate-tls", "basic-tls", "ntlm-tls")
 
@@ -91,17 +90,13 @@ def a_runner(environment: Mapping[str, str], **more: Any) -> WinRMRunner:
 
 
 def a_fix(script: bytes = b"exit 0", *, timeout_s: int = 60, host: str = HOST) -> tuple[Permit, FixJob]:
-    """Return a fix with the permit for it."""
-    digest = hashlib.sha256(script).hexdigest()
-    permit = Permit(execution_id=EXECUTION, host=host, script_sha256=digest, seal=_SEAL)
-    return permit, FixJob(
-        execution_id=EXECUTION, script=script, script_sha256=digest, environment={}, timeout_s=timeout_s
-    )
+    """Return a fix with the permit for it; always the same execution."""
+    return permitted_fix(script, execution_id=EXECUTION, timeout_s=timeout_s, host=host)
 
 
 def a_collector(script: bytes, *, signal: str = "s", timeout_s: int = 30) -> CollectJob:
     """Return a collector without columns."""
-    return CollectJob(signal=signal, script=script, environment={}, columns={}, timeout_s=timeout_s)
+    return collect_job(script, signal=signal, timeout_s=timeout_s)
 
 
 def sockets_open() -> int:

@@ -1,37 +1,35 @@
-"""The facts about transport that every way over WinRM has to pass, unchanged, for Kerberos."""
+"""The facts about transport that every way to a host has to pass, asked of Kerberos."""
 
-import inspect
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from tests.winrm import test_runner_transport
+from tests.behaviour.asking import Ways
+from tests.behaviour.facts import FACTS
+from tests.behaviour.host import Host
 from tests.winrm.certificates import Authority
-from tests.winrm.processes import wait_until
-from tests.winrm.ways import Host
+from tests.winrm.facts_host import asked_of
 from tests.winrm_kerberos.hosts import KERBEROS_WAYS, kerberos_host
 from tests.winrm_kerberos.realm import Realm
 
-# Collected here once more, with this module's `host`: whatever fact is added there is asked of Kerberos too.
-FACTS = {
-    name: fact
-    for name, fact in vars(test_runner_transport).items()
-    if name.startswith("test_") and "host" in inspect.signature(fact).parameters
-}
+WAYS = Ways(fixture="way", everyday=KERBEROS_WAYS)
+pytest_generate_tests = WAYS.give
 globals().update(FACTS)
 
 
-@pytest.fixture(params=KERBEROS_WAYS)
-def host(request: pytest.FixtureRequest, realm: Realm, authority: Authority) -> Iterator[Host]:
-    """A host over one way; whatever a test did there, nothing is left, and nothing went in clear text."""
-    with kerberos_host(request.param, authority) as running:
-        yield running
-        wait_until(lambda: not running.server.connections_open())
-        assert (running.server.shells_open(), running.server.pids()) == ((), ())
-        assert running.server.journal.clear_text_bodies == 0
-        assert {attempt.mechanism for attempt in running.server.journal.attempts if attempt.accepted} == {"kerberos"}
+@pytest.fixture
+def way(request: pytest.FixtureRequest) -> str:
+    """The name of the way."""
+    return str(request.param)
 
 
-def test_facts_about_transport_are_asked_here() -> None:
-    """The facts come from the module that asks them of the other ways; there are as many as there were, or more."""
-    assert len(FACTS) >= 14
+@pytest.fixture
+def host(
+    way: str, realm: Realm, authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Host]:
+    """A host over one way, to which nothing but tickets leads."""
+    with kerberos_host(way, authority) as running:
+        with asked_of(running, tmp_path, monkeypatch) as asked:
+            yield asked
+        assert {attempt.mechanism for attempt in running.server.journal.attempts} == {"kerberos"}

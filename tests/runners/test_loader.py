@@ -1,6 +1,5 @@
-"""What every session does, over every transport: this machine, SSH as root, as a plain user, and through sudo."""
+"""What the loader for POSIX shells does on a host: this machine, SSH as root, as a plain user, and through sudo."""
 
-import hashlib
 import os
 import shutil
 import threading
@@ -11,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from remedy.port import CollectJob, CollectorEnding, FixEnding, FixResult
-from remedy_runners.capture import COLLECTOR_STDOUT_MAX, FIX_KEPT_MAX
-from tests.runners.machines import Host, NewId, is_alive, wait_until
+from tests.behaviour.waiting import is_alive, wait_until
+from tests.runners.machines import Host, NewId
 
 pytestmark = pytest.mark.sshd
 
@@ -21,51 +20,36 @@ def _fix(host: Host, script: bytes, **more: object) -> FixResult:
     return host.session.fix(*host.fix_job(script, **more))  # type: ignore[arg-type]
 
 
-def test_collect_returns_output_bytes_exactly(host: Host) -> None:
-    """A collector's bytes cross the port as they are: no decoding, no newline added or lost."""
-    script = b"printf 'no newline \\377\\001 at the end'; printf 'err\\n' >&2\n"
-
-    collected = host.session.collect([host.collect_job(script)])
-
-    output = collected.outputs["s"]
-    assert (output.ending, output.exit_code) == (CollectorEnding.EXITED, 0)
-    assert output.stdout.head == b"no newline \xff\x01 at the end"
-    assert output.stdout.sha256 == hashlib.sha256(output.stdout.head).hexdigest()
-    assert output.stderr.head == b"err\n"
-
-
-def test_collect_reads_boot_id(host: Host) -> None:
-    """The host's boot id comes back with the collectors."""
-    collected = host.session.collect([host.collect_job(b":")])
-
-    assert collected.boot_id == Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-
-
-def test_collect_spoiled_collectors_leave_others_alone(host: Host) -> None:
-    """One that hangs, one that fails, one that floods, one that prints rubbish: the good ones are intact."""
+def test_collect_has_emit_for_the_signals_columns(host: Host) -> None:
+    """Each collector has `emit` for its own signal's columns, wherever it stands in the payload."""
     jobs = [
-        host.collect_job(b"echo first", signal="first"),
-        host.collect_job(b"sleep 60", signal="hangs", timeout_s=1),
-        host.collect_job(b"exit 3", signal="fails"),
-        host.collect_job(b"yes", signal="floods"),
-        host.collect_job(b"head -c 5000 /dev/urandom", signal="rubbish"),
-        host.collect_job(b"kill -9 $$", signal="dies"),
-        host.collect_job(b"if true", signal="syntax"),
-        host.collect_job(b"emit mount /", signal="last", mount="text"),
+        host.collect_job(b"emit mount / n 5", signal="first", mount="text", n="number"),
+        host.collect_job(b"emit mount / n 5", signal="last", mount="text", n="text"),
     ]
 
     outputs = host.session.collect(jobs).outputs
 
-    assert outputs["first"].stdout.head == b"first\n"
-    assert outputs["last"].stdout.head == b'{"mount":"/"}\n'
-    assert outputs["hangs"].ending is CollectorEnding.TIMED_OUT
-    assert (outputs["fails"].ending, outputs["fails"].exit_code) == (CollectorEnding.EXITED, 3)
-    assert outputs["floods"].ending is CollectorEnding.TOO_MUCH_OUTPUT
-    assert outputs["floods"].exit_code is None
-    assert outputs["rubbish"].stdout.size == 5000
+    assert outputs["first"].stdout.head == b'{"mount":"/","n":5}\n'
+    assert outputs["last"].stdout.head == b'{"mount":"/","n":"5"}\n'
+
+
+def test_collect_killed_by_a_signal_has_its_code(host: Host) -> None:
+    """A collector that a signal ended has exited, with 128 and the signal's number; the next one is intact."""
+    jobs = [host.collect_job(b"kill -9 $$", signal="dies"), host.collect_job(b"echo fine", signal="next")]
+
+    outputs = host.session.collect(jobs).outputs
+
     assert (outputs["dies"].ending, outputs["dies"].exit_code) == (CollectorEnding.EXITED, 137)
-    assert outputs["syntax"].exit_code != 0
-    assert all(outputs[name].ending is CollectorEnding.EXITED for name in ("first", "rubbish", "last"))
+    assert outputs["next"].stdout.head == b"fine\n"
+
+
+def test_collect_much_standard_error_is_drained_on_the_host(host: Host) -> None:
+    """Of a megabyte of errors only 64 KiB leave the host."""
+    script = b"x=$(head -c 1000000 /dev/zero | tr '\\0' x); printf %s \"$x\" >&2; echo fine"
+
+    output = host.session.collect([host.collect_job(script)]).outputs["s"]
+
+    assert (output.ending, output.exit_code, output.stderr.size) == (CollectorEnding.EXITED, 0, 65_536)
 
 
 @pytest.mark.parametrize("kind", ["local"], indirect=True)
@@ -78,31 +62,6 @@ def test_collect_flood_that_will_not_stop_is_killed(host: Host) -> None:
 
     assert outputs["floods"].ending is CollectorEnding.TOO_MUCH_OUTPUT
     assert (outputs["next"].exit_code, outputs["next"].stdout.head) == (0, b"fine\n")
-
-
-def test_collect_largest_output_is_intact_and_one_byte_more_is_too_much(host: Host) -> None:
-    """Exactly 1 MiB is a complete reading with its exit code; 1 MiB + 1 is not."""
-    jobs = [
-        host.collect_job(f"head -c {size} /dev/zero".encode(), signal=name)
-        for name, size in (("fits", COLLECTOR_STDOUT_MAX), ("over", COLLECTOR_STDOUT_MAX + 1))
-    ]
-
-    outputs = host.session.collect(jobs).outputs
-
-    assert (outputs["fits"].ending, outputs["fits"].exit_code) == (CollectorEnding.EXITED, 0)
-    assert outputs["fits"].stdout.size == COLLECTOR_STDOUT_MAX
-    assert outputs["fits"].stdout.complete
-    assert outputs["over"].ending is CollectorEnding.TOO_MUCH_OUTPUT
-
-
-def test_collect_much_standard_error_is_drained(host: Host) -> None:
-    """A collector that writes a megabyte of errors ends well; 64 KiB of them come back."""
-    script = b"x=$(head -c 1000000 /dev/zero | tr '\\0' x); printf %s \"$x\" >&2; echo fine"
-
-    output = host.session.collect([host.collect_job(script)]).outputs["s"]
-
-    assert (output.ending, output.exit_code, output.stdout.head) == (CollectorEnding.EXITED, 0, b"fine\n")
-    assert output.stderr.size == 65_536
 
 
 def test_collect_kills_what_a_collector_leaves_behind(host: Host) -> None:
@@ -186,16 +145,6 @@ def test_fix_shebang_options_are_kept(host: Host, new_id: NewId) -> None:
     assert (result.exit_code, result.stdout.kept) == (1, b"")
 
 
-def test_fix_exit_code_is_the_scripts(host: Host, new_id: NewId) -> None:
-    """Every exit code comes back as it is, also those that loader and timeout use."""
-    codes = [0, 1, 90, 97, 124, 126, 137, 143, 255]
-
-    results = [_fix(host, f"echo out; echo err >&2; exit {code}".encode(), execution_id=new_id()) for code in codes]
-
-    assert [(result.ending, result.exit_code) for result in results] == [(FixEnding.FINISHED, code) for code in codes]
-    assert {(result.stdout.kept, result.stderr.kept) for result in results} == {(b"out\n", b"err\n")}
-
-
 def test_fix_script_has_empty_stdin_and_no_descriptors_of_ours(host: Host, new_id: NewId) -> None:
     """Standard input is at its end, and neither the host's lock nor the controller's line is open."""
     script = b"wc -c; for fd in 5 6 7 8 9; do [ -e /dev/fd/$fd ] && echo open $fd; done; umask; pwd; echo $LC_ALL $PATH"
@@ -251,28 +200,6 @@ def test_fix_background_child_does_not_delay_the_result(host: Host, new_id: NewI
     assert (result.ending, result.exit_code) == (FixEnding.FINISHED, 0)
     assert time.monotonic() - began < 5
     assert is_alive(int(result.stdout.kept))
-
-
-def test_fix_much_output_keeps_head_and_tail_and_counts_all(host: Host, new_id: NewId) -> None:
-    """Of a megabyte on each stream, 64 KiB from either end are kept, and all of it is counted and hashed."""
-    script = b"echo begin; head -c 1000000 /dev/zero; echo end; head -c 900000 /dev/zero >&2"
-    whole = b"begin\n" + bytes(1_000_000) + b"end\n"
-
-    result = _fix(host, script, execution_id=new_id())
-
-    assert result.exit_code == 0
-    assert (result.stdout.size, result.stdout.sha256) == (len(whole), hashlib.sha256(whole).hexdigest())
-    assert result.stdout.head == whole[:FIX_KEPT_MAX]
-    assert result.stdout.tail == whole[-FIX_KEPT_MAX:]
-    assert result.stderr.size == 900_000
-
-
-def test_fix_endless_output_is_killed(host: Host, new_id: NewId) -> None:
-    """A script that prints for ever is killed at 16 MiB, long before its deadline, and its end is seen."""
-    result = _fix(host, b"yes & yes >&2", execution_id=new_id(), timeout_s=60)
-
-    assert (result.ending, result.exit_code) == (FixEnding.FINISHED, 137)
-    assert "16777216" in result.reason
 
 
 def test_fix_second_start_of_an_execution_is_not_made(host: Host, new_id: NewId, connect: Callable[[], Host]) -> None:
@@ -471,15 +398,6 @@ def test_fix_is_not_ended_by_a_hangup(host: Host, new_id: NewId) -> None:
 
     assert (result.ending, result.exit_code, result.stdout.kept) == (FixEnding.FINISHED, 0, b"went on\n")
     assert (host.markers / execution_id / "rc").read_text() == "0 0\n"
-
-
-def test_fix_that_differs_from_its_permit_is_an_error(host: Host, new_id: NewId) -> None:
-    """A permit for one script does not carry another."""
-    permit, _ = host.fix_job(b"echo permitted", execution_id=new_id())
-    _, job = host.fix_job(b"echo other", execution_id=permit.execution_id)
-
-    with pytest.raises(ValueError, match="not the one that was permitted"):
-        host.session.fix(permit, job)
 
 
 def test_script_and_values_are_not_in_the_process_list(host: Host, new_id: NewId) -> None:
