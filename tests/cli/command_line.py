@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.cli.forked import run_forked
+
 _TIMEOUT_S = 60
 _SIGNAL = """\
 signal: flag
@@ -67,17 +69,16 @@ class CommandLine:
 
     def remedy(self, *words: str) -> Ran:
         """Run the command to its end; it never shows a traceback."""
-        done = subprocess.run(
-            [sys.executable, "-m", "remedy", *words],
-            cwd=self.directory,
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=_TIMEOUT_S,
-        )
+        done = run_forked(words, cwd=self.directory, environment=self.environment, timeout_s=_TIMEOUT_S)
         assert "Traceback" not in done.stdout + done.stderr
         return Ran(code=done.returncode, out=done.stdout, err=done.stderr)
+
+    def remedy_onto(self, stdout: int, *words: str, **environment: str) -> Ran:
+        """Run the command with another standard output; it never shows a traceback."""
+        given = {**self.environment, **environment}
+        done = run_forked(words, cwd=self.directory, environment=given, stdout=stdout, timeout_s=_TIMEOUT_S)
+        assert "Traceback" not in done.stderr
+        return Ran(code=done.returncode, out="", err=done.stderr)
 
     def shell(self, line: str, **environment: str) -> Ran:
         """Run a line of shell, in which $REMEDY is the command; it never shows a traceback."""

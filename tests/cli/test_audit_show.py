@@ -7,7 +7,6 @@ import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
-from pathlib import Path
 
 import pytest
 
@@ -17,6 +16,7 @@ from remedy.cli.composition import Options
 from remedy.errors import NothingNamed, StateError, UsageError
 from remedy.state.audit import AuditLog, AuditType
 from remedy.state.directory import StateDirectory
+from tests.cli.forked import run_forked
 
 NOW = datetime(2026, 11, 22, 8, 45, tzinfo=UTC)
 ALICE = "root (uid 0) claims SUDO_USER=alice"
@@ -246,10 +246,9 @@ def test_commands_take_their_options(state):
     """As a person types them, both commands take every option, and end with the code that design gives them."""
 
     def typed(*words: str) -> subprocess.CompletedProcess[str]:
+        line = [*("audit", *words), "--state", str(state.path)]
         environment = {"PATH": os.environ["PATH"], "HOME": str(state.path), "PYTHONPATH": os.pathsep.join(sys.path)}
-        command = [sys.executable, "-m", "remedy", "audit", *words, "--state", str(state.path)]
-        top = Path(__file__).parents[2]
-        return subprocess.run(command, env=environment, cwd=top, capture_output=True, text=True, timeout=60)
+        return run_forked(line, cwd=state.path, environment={**environment, "LC_ALL": "C.UTF-8"}, timeout_s=60)
 
     names = ("--host", "web-1", "--rule", "low-disk", "--actor", "alice", "--run", "run-1")
     done = typed("show", *names, "--since", "2026-11-22", "-o", "json")

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from remedy.demo.host import VOLUME  # noqa: F401 - importing the demo must not need root or sshd.
+from tests.cli.forked import run_forked
 
 _TOP = Path(__file__).parent.parent.parent
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -29,15 +30,7 @@ def run(tmp_path: Path) -> Run:
     }
 
     def run_words(*words: str, cwd: Path = tmp_path, stdin: str = "") -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [sys.executable, "-m", "remedy", *words],
-            cwd=cwd,
-            env=environment,
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
+        done = run_forked(words, cwd=cwd, environment=environment, stdin=stdin, timeout_s=60)
         assert "Traceback" not in done.stdout + done.stderr
         return done
 

@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
@@ -23,7 +23,8 @@ from tests.demo.processes import processes_of, wait_until
 pytestmark = pytest.mark.timeout(400)
 
 _DOWN = "app-2"
-_QUIET = ("/etc", "/root", "/home", "/srv", "/opt", "/var/tmp", "/var/cache", "/var/lib/remedy", "/run/remedy")
+_SYSTEM = ("/etc", "/srv", "/opt", "/var/tmp", "/var/cache", "/var/lib/remedy", "/run/remedy")
+_QUIET = (*_SYSTEM, "/root", "/home")
 """Where nothing but the demo could write while a test runs."""
 
 
@@ -44,8 +45,16 @@ def _demo_environment(temporary: Path) -> dict[str, str]:
 
 def _listing() -> dict[str, object]:
     """Return everything that is mounted, and every file of the quiet places with what stat says of it."""
-    seen: dict[str, object] = {"mounts": Path("/proc/self/mountinfo").read_text(), "temporary": _temporary()}
-    for root in _QUIET:
+    return {"mounts": _mounts(), "temporary": _temporary(), **_files(_QUIET)}
+
+
+def _mounts() -> str:
+    return Path("/proc/self/mountinfo").read_text()
+
+
+def _files(roots: Sequence[str]) -> dict[str, object]:
+    seen: dict[str, object] = {}
+    for root in roots:
         for folder, _, names in os.walk(root):
             for path in (folder, *(str(Path(folder, name)) for name in names)):
                 status = os.lstat(path)
@@ -131,6 +140,7 @@ def test_names_give_the_order_that_the_story_needs() -> None:
     assert rollout_order(RULE, planned) == ("web-4", "mail-1", "web-6", "db-1", "web-5")
 
 
+@pytest.mark.slow
 @pytest.mark.sshd
 def test_demo_ends_with_zero_when_the_story_came_out(told: _Told) -> None:
     """`remedy demo` ends with 0, shows each command that it runs, and says what came of it."""
@@ -140,12 +150,14 @@ def test_demo_ends_with_zero_when_the_story_came_out(told: _Told) -> None:
     assert "Traceback" not in told.ended.stdout + told.ended.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.sshd
 def test_demo_changes_nothing_outside_its_folder(told: _Told) -> None:
     """After the demo every file and mount outside its folder is what it was, to the nanosecond."""
     assert told.after == told.before
 
 
+@pytest.mark.slow
 @pytest.mark.sshd
 def test_demo_leaves_no_folder_and_no_process(told: _Told) -> None:
     """After the demo its temporary folder and all processes of its hosts are gone."""
@@ -179,7 +191,8 @@ def test_demo_needs_nothing_writable_but_its_folder(tmp_path: Path) -> None:
 @pytest.mark.sshd
 @pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_interrupt_ends_the_demo_and_cleans_up(tmp_path: Path, number: signal.Signals) -> None:
-    """Ctrl-C (and SIGTERM) in the middle of the apply ends with 130 and leaves no process and no folder."""
+    """Ctrl-C (and SIGTERM) in the middle of the apply ends with 130; no process, folder, file or mount is left."""
+    before = (_mounts(), _files(_SYSTEM))
     with subprocess.Popen(
         [sys.executable, "-m", "remedy", "demo"],
         env=_demo_environment(tmp_path),
@@ -208,6 +221,7 @@ def test_interrupt_ends_the_demo_and_cleans_up(tmp_path: Path, number: signal.Si
     assert code == 130, rest
     assert processes_of(tmp_path) == []
     assert list(tmp_path.iterdir()) == []
+    assert (_mounts(), _files(_SYSTEM)) == before
 
 
 @pytest.mark.sshd

@@ -22,6 +22,7 @@ import pytest
 from remedy.demo.fleet import Fleet
 from remedy.demo.host import DemoHost
 from tests.cli.command_line import CommandLine, Ran
+from tests.cli.forked import run_forked
 
 NAMES = ("alpha", "bravo", "charlie", "delta", "echo", "foxtrot")
 _TIMEOUT_S = 90
@@ -52,7 +53,7 @@ when: level > params.above
 fix:
   linux: {{script: lower.sh, timeout: {timeout}}}
 risk: safe
-verify: {{until: level < 3, settle: 0s, within: 2s}}
+verify: {{until: level < 3, settle: 0s, within: {within}}}
 limits: {{cooldown: {cooldown}, attempts: {{count: {attempts}, within: 7d}}, matched: {matched}}}
 rollout: {{waves: {waves}, soak: 0s, max_bad: {max_bad}}}
 """
@@ -63,6 +64,9 @@ if [ -e /run/fix ]; then . /run/fix; fi
 echo 0 > /run/level
 echo "lowered from $REMEDY_ROW_LEVEL"
 """
+FIX_THAT_WAITS = "while [ ! -e /run/note ]; do sleep 0.1; done\n"
+"""Planted as /run/fix: it goes on when the test plants a note."""
+
 _DEFAULTS = {
     "mode": "fix",
     "hosts": "all",
@@ -72,6 +76,7 @@ _DEFAULTS = {
     "matched": "[6, 100%]",
     "waves": "[1, 100%]",
     "max_bad": "0",
+    "within": "2s",
 }
 
 
@@ -96,16 +101,7 @@ class Bench:
 
     def remedy(self, *words: str, stdin: str | None = None) -> Ran:
         """Run the command to its end."""
-        done = subprocess.run(
-            self.argv(*words),
-            cwd=self.directory,
-            env=self.environment,
-            input=stdin,
-            stdin=None if stdin is not None else subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=_TIMEOUT_S,
-        )
+        done = run_forked(words, cwd=self.directory, environment=self.environment, stdin=stdin, timeout_s=_TIMEOUT_S)
         assert "Traceback" not in done.stderr + done.stdout
         return Ran(code=done.returncode, out=done.stdout, err=done.stderr)
 
@@ -131,6 +127,11 @@ class Bench:
         """Plant trouble on hosts."""
         for host in hosts:
             self.plant(host, level=f"{level}\n")
+
+    def let_go(self, *hosts: str) -> None:
+        """Let the fixes that wait go on, now and later."""
+        for host in hosts:
+            self.plant(host, note="go on")
 
     def ran(self, host: str) -> int:
         """Return how many times a fix really ran on a host."""

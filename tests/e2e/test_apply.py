@@ -175,6 +175,7 @@ def test_failing_fix_halts_the_rollout_and_opens_the_breaker(bench: Bench) -> No
 
 def test_fix_that_does_not_help_is_not_fixed(bench: Bench) -> None:
     """A fix that ends well and mends nothing is bad: verification decides."""
+    bench.write_rule(within="1s")
     bench.trouble("echo")
     bench.plant("echo", fix="exit 0\n")
 
@@ -186,6 +187,7 @@ def test_fix_that_does_not_help_is_not_fixed(bench: Bench) -> None:
 
 def test_fix_that_breaks_the_sensor_is_unverified(bench: Bench) -> None:
     """When no fresh row can be had after the fix, it is not called fixed."""
+    bench.write_rule(within="1s")
     bench.trouble("echo")
     bench.plant("echo", fix="echo 'exit 1' > /run/collector\n")
 
@@ -208,7 +210,7 @@ def test_fix_over_its_deadline_is_ended_on_the_host(bench: Bench) -> None:
 
 def test_attempts_are_used_up_across_runs_until_released(bench: Bench) -> None:
     """Attempts count over runs; used up, the incident is quarantined until a person releases it."""
-    bench.write_rule(cooldown="0s", attempts="2", max_bad="6")
+    bench.write_rule(cooldown="0s", attempts="2", max_bad="6", within="1s")
     bench.plant("bravo", fix="exit 0\n")
     bench.trouble("bravo")
     codes = [bench.remedy("apply", "--yes").code for _ in range(3)]

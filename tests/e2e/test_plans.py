@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.e2e.conftest import NAMES, Bench, await_true, outcomes, stop_process
+from tests.e2e.conftest import FIX_THAT_WAITS, NAMES, Bench, await_true, outcomes, stop_process
 
 pytestmark = pytest.mark.sshd
 
@@ -188,13 +188,15 @@ def test_freeze_written_in_the_middle_ends_the_run(bench: Bench) -> None:
     """A freeze that is added to remedy.yaml while a fix runs lets that one end, and no other start."""
     now = datetime.now(UTC)
     write_settings(bench, "state: state\n")
+    bench.write_rule(timeout="60s")
     bench.trouble(*NAMES[:3])
     for name in NAMES[:3]:
-        bench.plant(name, fix="sleep 2\n")
+        bench.plant(name, fix=FIX_THAT_WAITS)
 
     process = bench.begin("apply", "--yes", "-o", "json")
     await_true(lambda: bench.ran_anywhere() == 1)
     write_settings(bench, "state: state\n" + freeze_text(now - timedelta(hours=1), now + timedelta(hours=5)))
+    bench.let_go(*NAMES[:3])
     out, _ = process.communicate(timeout=60)
 
     assert process.returncode == 5
@@ -295,12 +297,14 @@ def test_soaking_run_does_not_block_a_targeted_fix(bench: Bench) -> None:
 
 def test_second_fix_on_one_host_says_who_holds_it(bench: Bench) -> None:
     """Two fixes on one host: the second says which run holds it, since when, and until when at the latest."""
+    bench.write_rule(timeout="60s")
     bench.trouble("alpha")
-    bench.plant("alpha", fix="sleep 4\n")
+    bench.plant("alpha", fix=FIX_THAT_WAITS)
 
     first = bench.begin("apply", "--yes", "-l", "alpha", "-o", "json")
     await_true(lambda: bench.ran("alpha") == 1)
     second = bench.remedy("apply", "--yes", "-l", "alpha", "-o", "json")
+    bench.let_go("alpha")
     out, _ = first.communicate(timeout=60)
 
     assert outcomes(json.loads(out)) == {"alpha": "fixed"}

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import Bench, await_true, outcomes, stop_process
+from tests.e2e.conftest import FIX_THAT_WAITS, Bench, await_true, outcomes, stop_process
 
 pytestmark = pytest.mark.sshd
 
@@ -112,16 +112,39 @@ def _is_closing(bench: Bench, run_id: str) -> bool:
     return run_id in (bench.directory / "state" / "audit" / "heads").read_text()
 
 
+def test_run_killed_while_it_soaks_is_resumed_at_once(bench: Bench) -> None:
+    """After kill -9 between two waves nothing can be running: resume waits for nobody, and no host is fixed twice."""
+    rule = bench.directory / "rules" / "flag-high" / "rule.yaml"
+    rule.write_text(rule.read_text().replace("soak: 0s", "soak: 10m"))
+    bench.trouble("alpha", "bravo")
+    process = bench.begin("apply", "--yes", "-l", "alpha,bravo")
+    await_true(lambda: any('"fixed"' in path.read_text() for path in bench.directory.glob("state/audit/*.jsonl")))
+    stop_process(process)
+    process.communicate(timeout=30)
+    mended, other = ("alpha", "bravo") if bench.ran("alpha") else ("bravo", "alpha")
+    (run_id,) = (each["run"] for each in bench.remedy("runs", "-o", "json").json["runs"])
+
+    resumed = bench.remedy("resume", run_id, "-o", "json")
+    again = bench.remedy("apply", "--dry-run", "-l", "alpha,bravo", "-o", "json")
+
+    assert process.returncode == -signal.SIGKILL
+    assert {each["host"]: each["outcome"] for each in resumed.json["executions"]} == {mended: "fixed", other: "skipped"}
+    assert resumed.code == 4
+    assert [each["host"] for each in again.json["plan"]["rules"][0]["executions"]] == [other]
+    assert (bench.ran(mended), bench.ran(other)) == (1, 0)
+    assert bench.remedy("audit", "verify").code == 0
+
+
 def test_resume_of_a_living_run_is_refused(bench: Bench) -> None:
     """A run that is under way is not closed: the message says who holds it, since when, and the exit code is 5."""
     bench.trouble("alpha")
-    bench.plant("alpha", fix="while [ ! -e /run/note ]; do sleep 0.2; done\n")
+    bench.plant("alpha", fix=FIX_THAT_WAITS)
     process = bench.begin("apply", "--yes")
     await_true(lambda: bench.ran("alpha") == 1)
     (run_id,) = (each["run"] for each in bench.remedy("runs", "-o", "json").json["runs"])
 
     refused = bench.remedy("resume", run_id)
-    bench.plant("alpha", note="go on")
+    bench.let_go("alpha")
     process.communicate(timeout=60)
 
     assert refused.code == 5
@@ -160,14 +183,13 @@ def test_pause_takes_effect_in_a_run_that_is_under_way(bench: Bench) -> None:
     """While the first fix runs, a pause of the group is set: what runs ends well, and nothing else starts."""
     bench.trouble("alpha", "bravo", "charlie")
     for name in ("alpha", "bravo", "charlie"):
-        bench.plant(name, fix="while [ ! -e /run/note ]; do sleep 0.2; done\n")
+        bench.plant(name, fix=FIX_THAT_WAITS)
     bench.write_rule(timeout="60s")
     process = bench.begin("apply", "--yes", "-o", "json")
     await_true(lambda: bench.ran_anywhere() == 1)
 
     paused = bench.remedy("pause", "--rule", "flag-high", "--reason", "wait a moment", "--for", "1h")
-    for name in ("alpha", "bravo", "charlie"):
-        bench.plant(name, note="go on")
+    bench.let_go("alpha", "bravo", "charlie")
     out, err = process.communicate(timeout=60)
 
     assert paused.code == 0
