@@ -13,6 +13,7 @@ import pytest
 from remedy.port import FixEnding, FixJob, FixResult
 from remedy_runners.payload import LOGGER_WAIT_S, NOTE_SIZE_MAX, fix_payload
 from tests.behaviour.waiting import is_alive, wait_until
+from tests.runners.conftest import KINDS
 from tests.runners.machines import Host, NewId
 
 pytestmark = pytest.mark.sshd
@@ -166,6 +167,11 @@ while :; do sleep 1; done
 """
 
 
+@pytest.mark.parametrize(
+    "kind",
+    ["local", *(pytest.param(each, marks=pytest.mark.slow) for each in KINDS if each != "local")],
+    indirect=True,
+)
 def test_logger_that_hangs_delays_a_fix_by_a_fixed_time(host: Host, new_id: NewId, plant: Plant) -> None:
     """
     It is killed in the end, holds no descriptor of ours meanwhile, and keeps neither trailer nor lock nor next fix.
