@@ -298,7 +298,7 @@ if ($null -eq $days -or $days -lt 1 -or $days -gt 36500) { refuse 'min_age_days 
 if ($null -eq $below_percent -or $null -eq $below_gib) { refuse 'below_percent and below_gib must be numbers' }
 $oldest = [DateTime]::UtcNow.AddDays(-$days)
 if (-not (is_administrator)) { refuse 'this needs an administrator' }
-if ($mount -notmatch '\A[A-Za-z]:\z') { refuse "'$mount' is no drive" }
+if ($mount -cnotmatch '\A[A-Za-z]:\z') { refuse "'$mount' is no drive" }
 $space = space
 if ($null -eq $space) { refuse "$mount is no fixed drive here, or it cannot be read" }
 $windows = special_folder 'Windows'

@@ -61,7 +61,7 @@ if ([string]$Remedy.row.pending -eq 'true') {
     $reason = "it has not been restarted for more than $($Remedy.params.max_uptime_days) days"
 }
 # No quotes, backslashes and what is not ASCII: the text goes through command lines.
-$reason = $reason -replace '[^ -~]|["\\]', ''
+$reason = $reason -creplace '[^ -~]|["\\]', ''
 $ask = 'Please save your work and choose Restart; to shut down and switch on again is not enough.'
 $room = $message_length_max - $ask.Length - 40
 if ($reason.Length -gt $room) { $reason = $reason.Substring(0, $room) }

@@ -24,10 +24,10 @@ _SCRIPTS = {
     "a wait of .NET": ("'a';[Threading.ManualResetEvent]::new($false).WaitOne();'not'", b"a\n", False),
     "a pipeline of Wait-Event": ("'a';Wait-Event -SourceIdentifier never", b"a\n", False),
     "a native command": ("'a';sleep 61;'not'", b"a\n", True),
-    "a native command that ignores signals": ("'a';sh -c 'trap \"\" TERM INT HUP;sleep 62;sleep 63'", b"a\n", True),
+    "a native command that ignores signals": ("'a';sh -c 'trap '''' TERM INT HUP;sleep 62;sleep 63'", b"a\n", True),
     "a native command that is read": ("'a';sh -c 'echo b;sleep 64'|%{$_}", b"a\nb\n", True),
     "a native command in the background": ("'a';sh -c 'sleep 65 &';Start-Sleep 60", b"a\n", True),
-    "a tree of native commands": ("'a';sh -c 'sh -c \"sleep 66;:\" & sleep 67;:'", b"a\n", True),
+    "a tree of native commands": ("'a';sh -c 'sh -c ''sleep 66;:'' & sleep 67;:'", b"a\n", True),
     "a process that was started apart": (
         "'a';$null=Start-Process sleep -ArgumentList 68 -PassThru;Start-Sleep 60",
         b"a\n",

@@ -43,7 +43,8 @@ class Process:
         self.duration_s = 0.0
         arguments: str | list[str] = self.command
         if is_posix():
-            arguments = ["/bin/sh", "-c", self.command] if run.way == "sh" else shlex.split(self.command)
+            # dash stays beside what it starts, and says of it that it was killed, unless told to become it.
+            arguments = ["/bin/sh", "-c", f"exec {self.command}"] if run.way == "sh" else shlex.split(self.command)
         self._process = subprocess.Popen(
             arguments,
             stdin=subprocess.PIPE,

@@ -80,7 +80,7 @@ def cases() -> list[Case]:
             "start",
             "a literal part that cannot be read lets nothing run",
             Run(kind="plain", script=b"'ran'", before="@{"),
-            Expected(trailer="load 1", stderr=["hash literal"]),
+            Expected(trailer="load 1", stderr=["Missing closing '}'"]),
         ),
         Case(group="start", name="no profile is read", act=_profile, needs=frozenset({"sh"})),
         Case(group="start", name="nothing stands before the first mark", act=_first),

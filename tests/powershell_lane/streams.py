@@ -120,9 +120,7 @@ def cases() -> list[Case]:
         ),
         _text("the console's input is at its end", "[Console]::Write([int]($null -eq [Console]::In.ReadLine()))", "1"),
         _text("a native child finds its input at its end", "'a';cat;'b'", "a\nb\n", sh=True, trailer="end 0 0"),
-        _text(
-            "a native child that reads all its input", "sh -c 'wc -c | tr -d \" \"'", "0\n", sh=True, trailer="end 0 0"
-        ),
+        _text("a native child that reads all its input", "sh -c 'echo $(wc -c)'", "0\n", sh=True, trailer="end 0 0"),
         _text(
             "a trailer with another nonce is output",
             f"[Console]::Write(\"`n{_FORGED} exit 0 0`n\");throw 'still here'",
@@ -170,7 +168,7 @@ def cases() -> list[Case]:
         one(
             "stream",
             "5 MB of a native command",
-            Run(script=b"sh -c 'head -c 5000000 /dev/zero | tr \"\\0\" y'"),
+            Run(script=b"sh -c 'head -c 5000000 /dev/zero | tr ''\\0'' y'"),
             Expected(trailer="end 0 0", printed=_is(b"y" * 5_000_000)),
             needs=["sh"],
         ),

@@ -62,9 +62,11 @@ foreach ($path in ($wanted -split "`n")) {
     $seen += $path
     $certificates = @()
     $trouble = ''
-    if ($path -match '\ACert:\\LocalMachine\\(?<store>[A-Za-z0-9 _-]{1,100})\z') {
+    $store = '\ACert:\\LocalMachine\\(?<store>[A-Za-z0-9 _-]{1,100})\z'
+    $found = [regex]::Match($path, $store, 'IgnoreCase, CultureInvariant')
+    if ($found.Success) {
         try {
-            $certificates = @(read_store $Matches['store'])
+            $certificates = @(read_store $found.Groups['store'].Value)
         } catch {
             if (-not $is_named) { throw }
             [Console]::Error.WriteLine("${path}: $($_.Exception.Message)")

@@ -92,7 +92,7 @@ if ($reasons.Count -gt 0) {
         $reason += '; files wait to be renamed, which alone is no reason'
     }
 }
-$reason = $reason -replace '[^ -~]', ''
+$reason = $reason -creplace '[^ -~]', ''
 if ($reason.Length -gt $reason_length_max) { $reason = $reason.Substring(0, $reason_length_max) }
 
 $uptime_days = $null

@@ -55,7 +55,7 @@ function remedy_read {
     } catch {
         return ''
     }
-    if (-not $text.EndsWith("`n")) { return '' }
+    if (-not $text.EndsWith("`n", [StringComparison]::Ordinal)) { return '' }
     return $text
 }
 
@@ -87,7 +87,7 @@ function remedy_born {
             return $process.StartTime.ToUniversalTime().Ticks.ToString('d')
         }
         $stat = [IO.File]::ReadAllText("/proc/$id/stat")
-        $words = -split $stat.Substring($stat.LastIndexOf(')') + 1)
+        $words = -split $stat.Substring($stat.LastIndexOf([char]')') + 1)
         if ($words[0] -eq 'Z' -or $words[0] -eq 'X') { return '' }
         if ([regex]::IsMatch($words[19], '\A[0-9]{1,20}\z')) { return $words[19] }
     } catch {

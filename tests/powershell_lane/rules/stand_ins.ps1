@@ -94,8 +94,15 @@ function global:an_event {
 # A system that has been up for so many days.
 function global:up_for {
     param([double]$days)
-    $now = [DateTime]::new(2026, 11, 22, 3, 0, 0, 'Utc')
+    $now = [DateTime]::new(2026, 11, 22, 3, 0, 0, [DateTimeKind]::Utc)
     $global:cim['Win32_OperatingSystem'] = @([pscustomobject]@{ LastBootUpTime = $now.AddDays(-$days); LocalDateTime = $now })
+}
+
+# Where I and i are two letters: comparisons that look away from case take no capital I for i.
+function global:speak_turkish {
+    foreach ($each in [Globalization.CultureInfo]::GetCultures('SpecificCultures')) {
+        if ($each.Name -eq 'tr-TR') { [Threading.Thread]::CurrentThread.CurrentCulture = $each }
+    }
 }
 
 function global:stand_in_is_administrator { return $global:administrator }
