@@ -1,16 +1,21 @@
 # Free space on the system drive, from safe places only; of other drives, say what is large.
 #
 # Removed, where it is older than min_age_days:
-#   temporary files     in the Temp folder of Windows
-#   error reports       that wait to be sent or were sent
 #   crash dumps         small ones and those of the kernel; the last full one stays
 #   update downloads    with Windows Update and BITS stopped, and started again afterwards
+#   temporary files     in the Temp folder of Windows, not in the folders within
 # and the Delivery Optimization cache, whole: Windows fetches it again when it needs it.
 #
 # Only files are removed, never folders; none that is written, read or made within
-# min_age_days, or that a process has open. A file and its folder count only if they
-# belong to the system or the administrators: users may write to Temp, and could swap a
-# folder of theirs for a link under the script. No link is followed (reparse points).
+# min_age_days, or that a process has open, and only such as belong to SYSTEM or the
+# administrators. No link is followed (reparse points).
+#
+# Whoever may add files to an empty folder may make a link of it, whoever owns it, while
+# the script is at work; what is then removed is elsewhere. So no folder is gone into
+# that others than the system may write to. They may write to Temp, and what is in it
+# hands their right down: so its folders stay, and Temp itself is held by a file that
+# nobody else can remove. Error reports lie in such folders, too, and stay.
+#
 # Never touched: restore points, profiles and what is in them, Windows.old, recycle
 # bins, and the component store, whose cleaning takes long and may need a restart.
 #
@@ -21,9 +26,11 @@ $clean_s_max = 240
 $show_s_max = 30
 $stop_s_max = 60
 $shown_max = 10
+$looks = 16
 $clock = [Diagnostics.Stopwatch]::StartNew()
-# SYSTEM, Administrators, TrustedInstaller.
-$owners = @('S-1-5-18', 'S-1-5-32-544', 'S-1-5-80-956008885-3418522649-1831038044-1853292631-2271478464')
+# SYSTEM, Administrators; of folders also TrustedInstaller, whose files are those of Windows itself.
+$file_owners = @('S-1-5-18', 'S-1-5-32-544')
+$owners = $file_owners + 'S-1-5-80-956008885-3418522649-1831038044-1853292631-2271478464'
 
 function is_administrator {
     $identity = [Security.Principal.WindowsIdentity]::GetCurrent()
@@ -31,7 +38,7 @@ function is_administrator {
     return $principal.IsInRole([Security.Principal.WindowsBuiltInRole]::Administrator)
 }
 
-# Where Windows keeps things: Windows or CommonApplicationData.
+# Where Windows keeps things, such as Windows itself.
 function special_folder {
     param([string]$name)
     return [Environment]::GetFolderPath($name)
@@ -50,6 +57,22 @@ function top_of {
 function owner_of {
     param([string]$path)
     return (Get-Acl -LiteralPath $path).GetOwner([Security.Principal.SecurityIdentifier]).Value
+}
+
+# Whether anybody but the owners above may write to a folder or change it: he could make
+# a link of it while we are at work.
+function others_may_write {
+    param([string]$folder)
+    $rules = (Get-Acl -LiteralPath $folder).GetAccessRules($true, $true, [Security.Principal.SecurityIdentifier])
+    foreach ($rule in $rules) {
+        if ($owners -contains [string]$rule.IdentityReference.Value) { continue }
+        if ([string]$rule.AccessControlType -ne 'Allow') { continue }
+        # 2: it holds only for what is made in the folder.
+        if (([int]$rule.PropagationFlags -band 2) -ne 0) { continue }
+        # Write, append, attributes, remove what is in it, remove, change rights or owner; generic write and all.
+        if (([int]$rule.FileSystemRights -band 0x500D0156) -ne 0) { return $true }
+    }
+    return $false
 }
 
 function refuse {
@@ -85,6 +108,17 @@ function is_link {
     return ([int][IO.File]::GetAttributes($path) -band 1024) -ne 0
 }
 
+# Whether .NET means what Windows listed: names such as '.. ' and '...', which NTFS takes, lead elsewhere.
+function is_plain {
+    param([string]$path)
+    if ($path -match '[. ]\z') { return $false }
+    try {
+        return [IO.Path]::GetFullPath($path) -ceq $path
+    } catch {
+        return $false
+    }
+}
+
 # Why a folder may not be cleaned; '' when it may.
 function why_not {
     param([string]$folder)
@@ -112,9 +146,10 @@ function last_used {
 # Remove a file if it is old; its size when it was removed, -1 when it had to stay, $null when it is not old.
 function remove_file {
     param([string]$path)
+    if (-not (is_plain $path)) { return -1 }
     try {
         if ((last_used $path) -ge $oldest) { return $null }
-        if ((is_link $path) -or $owners -notcontains (owner_of $path)) { return -1 }
+        if ((is_link $path) -or $file_owners -notcontains (owner_of $path)) { return -1 }
         $size = (New-Object IO.FileInfo -ArgumentList $path).Length
         # Nobody has it open when we can open it without sharing it, but for its removal.
         $file = [IO.File]::Open($path, 'Open', 'Read', 'Delete')
@@ -129,15 +164,64 @@ function remove_file {
     }
 }
 
-# Remove the old files of a folder and of those in it whose names fit; say how many, and how much that freed.
-function remove_old {
-    param([string]$what, [string]$folder, [string]$names)
-    if (-not [IO.Directory]::Exists($folder)) { return }
-    $why = why_not $folder
-    if ($why) {
-        "$what in ${folder}: left alone, $why"
-        return
+# A file of ours in a folder, open until it is disposed of, which removes it.
+function hold {
+    param([string]$path)
+    # Typed: .NET Framework has three constructors of six arguments that texts would fit.
+    $how = @([IO.FileMode]::CreateNew, [IO.FileAccess]::Write, [IO.FileShare]::None, 1, [IO.FileOptions]::DeleteOnClose)
+    return New-Object IO.FileStream -ArgumentList (@($path) + $how)
+}
+
+# Whether the file that we hold is in the folder, and not where a link led to when it was
+# made. Who makes a link of the folder and takes it back, again and again, gets past one
+# look, but hardly past so many.
+function is_held {
+    param([string]$folder, [string]$path)
+    foreach ($look in 1..$looks) {
+        if ((is_link $folder) -or -not [IO.File]::Exists($path)) { return $false }
+        if ($owners -notcontains (owner_of $path)) { return $false }
     }
+    return -not (is_link $folder)
+}
+
+# The folders of a folder that may be gone into.
+function find_folders {
+    param([string]$folder)
+    foreach ($each in [IO.Directory]::GetDirectories($folder)) {
+        if (-not (is_plain $each) -or (is_link $each) -or (others_may_write $each)) { continue }
+        if ($owners -contains (owner_of $each)) { $each }
+    }
+}
+
+# Remove the old files of a folder whose names fit; say how many, and how much that freed.
+# With `deep` also of the folders in it, and then only the system may write to any of them.
+# Without, others may write to the folder, and it is held.
+function remove_old {
+    param([string]$what, [string]$folder, [string]$names, [switch]$deep)
+    if (-not [IO.Directory]::Exists($folder)) { return }
+    $guard = $null
+    try {
+        $why = why_not $folder
+        if (-not $why -and $deep -and (others_may_write $folder)) { $why = 'others than the system may write there' }
+        if (-not $why -and -not $deep) {
+            $path = [IO.Path]::Combine($folder, 'remedy-' + [Guid]::NewGuid().ToString('n') + '.tmp')
+            $guard = hold $path
+            if (-not (is_held $folder $path)) { $why = 'somebody makes a link of it' }
+        }
+        if ($why) {
+            "$what in ${folder}: left alone, $why"
+            return
+        }
+        remove_old_files $what $folder $names $deep
+    } catch {
+        "$what in ${folder}: left alone ($($_.Exception.Message))"
+    } finally {
+        if ($null -ne $guard) { $guard.Dispose() }
+    }
+}
+
+function remove_old_files {
+    param([string]$what, [string]$folder, [string]$names, [bool]$deep)
     $removed = 0
     $freed = 0
     $stayed = 0
@@ -146,11 +230,14 @@ function remove_old {
     $waiting.Push($folder)
     while ($waiting.Count -gt 0 -and -not $is_over) {
         $current = [string]$waiting.Pop()
+        if ($clock.Elapsed.TotalSeconds -gt $clean_s_max) {
+            $is_over = $true
+            continue
+        }
         try {
-            $folders = [IO.Directory]::GetDirectories($current)
             $files = [IO.Directory]::GetFiles($current)
-            foreach ($each in $folders) {
-                if (-not (is_link $each) -and $owners -contains (owner_of $each)) { $waiting.Push($each) }
+            if ($deep) {
+                foreach ($each in @(find_folders $current)) { $waiting.Push($each) }
             }
         } catch {
             $stayed += 1
@@ -224,7 +311,7 @@ function clean_updates {
                 $is_quiet = $false
             }
         }
-        if ($is_quiet) { remove_old 'update downloads' $folder '*' }
+        if ($is_quiet) { remove_old 'update downloads' $folder '*' -deep }
     } catch {
         "update downloads in ${folder}: left alone ($($_.Exception.Message))"
     } finally {
@@ -264,6 +351,8 @@ function show_largest_folders {
     while ($waiting.Count -gt 0 -and $clock.Elapsed.TotalSeconds - $started -lt $show_s_max) {
         $current = [string]$waiting.Dequeue()
         try {
+            # A name that .NET bends leads to a folder that was seen before.
+            if ($sizes.ContainsKey($current)) { continue }
             $folder = New-Object IO.DirectoryInfo -ArgumentList $current
             $bytes = 0
             foreach ($each in $folder.GetFiles()) { $bytes += $each.Length }
@@ -302,24 +391,18 @@ if ($mount -cnotmatch '\A[A-Za-z]:\z') { refuse "'$mount' is no drive" }
 $space = space
 if ($null -eq $space) { refuse "$mount is no fixed drive here, or it cannot be read" }
 $windows = special_folder 'Windows'
-$data = special_folder 'CommonApplicationData'
-if (-not $windows -or -not $data) { refuse 'Windows does not say where it keeps its files' }
+if (-not $windows) { refuse 'Windows does not say where it keeps its files' }
 
 "free on $mount before: $(described $space)"
 if ((drive_of $windows) -eq $mount) {
-    remove_old 'temporary files' ([IO.Path]::Combine($windows, 'Temp')) '*'
-    remove_old 'crash dumps' ([IO.Path]::Combine($windows, 'Minidump')) '*.dmp'
-    remove_old 'crash dumps' ([IO.Path]::Combine($windows, 'LiveKernelReports')) '*.dmp'
+    remove_old 'crash dumps' ([IO.Path]::Combine($windows, 'Minidump')) '*.dmp' -deep
+    remove_old 'crash dumps' ([IO.Path]::Combine($windows, 'LiveKernelReports')) '*.dmp' -deep
     clean_updates
     clean_delivery_cache
+    # Last, for it takes room for one more file.
+    remove_old 'temporary files' ([IO.Path]::Combine($windows, 'Temp')) '*'
 } else {
     "$mount is not the drive of Windows, and nothing on it is known to be safe to remove"
-}
-if ((drive_of $data) -eq $mount) {
-    $reports = [IO.Path]::Combine($data, 'Microsoft', 'Windows', 'WER')
-    foreach ($name in 'ReportQueue', 'ReportArchive', 'Temp') {
-        remove_old 'error reports' ([IO.Path]::Combine($reports, $name)) '*'
-    }
 }
 
 $space = space

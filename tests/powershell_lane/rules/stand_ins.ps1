@@ -21,6 +21,7 @@ $global:programs = @{}      # by name: its exit code, -1 when it is missing
 $global:administrator = $true
 $global:own = 'S-1-5-21-1-2-3-1000'
 $global:strangers = @()     # ends of paths that do not belong to the system
+$global:writable = @()      # ends of paths of folders that others than the system may write to
 $global:windows_drive = 'C:'
 
 function global:note {
@@ -155,6 +156,11 @@ function global:stand_in_owner_of {
     foreach ($end in $global:strangers) { if ($path.EndsWith($end)) { return 'S-1-5-21-1-2-3-1001' } }
     return 'S-1-5-18'
 }
+function global:stand_in_others_may_write {
+    param([string]$folder)
+    foreach ($end in $global:writable) { if ($folder.EndsWith($end)) { return $true } }
+    return $false
+}
 
 Set-Alias -Scope Global -Name is_administrator -Value stand_in_is_administrator
 Set-Alias -Scope Global -Name own_sid -Value stand_in_own_sid
@@ -171,3 +177,4 @@ Set-Alias -Scope Global -Name drive_of -Value stand_in_drive_of
 Set-Alias -Scope Global -Name top_of -Value stand_in_top_of
 Set-Alias -Scope Global -Name last_used -Value stand_in_last_used
 Set-Alias -Scope Global -Name owner_of -Value stand_in_owner_of
+Set-Alias -Scope Global -Name others_may_write -Value stand_in_others_may_write
