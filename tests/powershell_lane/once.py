@@ -167,7 +167,7 @@ def _old_markers(bench: Bench) -> None:
     plans = {
         # name: (age in days, boot id, up_s then, whether it stays)
         "old-other-boot": (31, _OTHER_BOOT, 5, False),
-        "old-without-start": (40, None, 0, False),
+        "old-without-start": (40, None, 0, True),
         "young": (29, _OTHER_BOOT, 5, True),
         "young-this-boot": (1, boot_id(), up_s, True),
         "clock-was-set": (31, boot_id(), up_s, True),
@@ -182,6 +182,30 @@ def _old_markers(bench: Bench) -> None:
     bench.judge(fix(bench), RAN)
     for name, (days, _, _, stays) in plans.items():
         bench.check(f"whether {name}, {days} days old, is there", (bench.root / name).exists(), stays)
+
+
+def _others_folders(bench: Bench) -> None:
+    start = f"boot_id {_OTHER_BOOT}\npid 1\nborn 1\nstarted_at x\ndeadline_s 5\nup_s 5\n"
+    files = {
+        "ours/start": start,
+        "ours/rc": "0 0\n",
+        "ours/rc.new": "0",
+        "Product/data.db": "x",
+        "with-more/start": start,
+        "with-more/data.db": "x",
+        "with-folder/start": start,
+        "with-folder/folder/data.db": "x",
+        "other-start/start": "[Desktop]\n",
+        "dots.in.name/start": start,
+    }
+    for name, text in files.items():
+        write(bench.root / name, text)
+    for name in {name.split("/", maxsplit=1)[0] for name in files}:
+        os.utime(bench.root / name, (time.time() - 40 * 86_400,) * 2)
+    bench.judge(fix(bench), RAN)
+    for name in files:
+        bench.check(f"whether {name} is there", (bench.root / name).exists(), not name.startswith("ours/"))
+    bench.check("whether the folder of the marker is there", (bench.root / "ours").exists(), False)
 
 
 def cases() -> list[Case]:
@@ -201,6 +225,7 @@ def cases() -> list[Case]:
         ("marker", "a file where the folder of all should be", _folder_is_file, frozenset()),
         ("marker", "a folder that this login may not write", _not_writable, user),
         ("marker", "old ones go, young ones and those of this start stay", _old_markers, sh),
+        ("marker", "what somebody else keeps beside them stays, however old", _others_folders, sh),
     ]
     return [
         *(Case(group=group, name=name, act=act, needs=needs) for group, name, act, needs in plain),

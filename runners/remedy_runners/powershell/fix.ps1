@@ -65,19 +65,28 @@ function remedy_check_root {
 }
 
 # Removes markers older than 30 days, a hundred at once; while the system is up, its own
-# clock must say so too.
+# clock must say so too. Only what is surely a marker of ours: a name as executions have,
+# a start as we write it, and nothing beside it that we do not put there.
 function remedy_forget {
     $removed = 0
+    $ours = @('rc.new', 'rc', 'start')
     $oldest = [DateTime]::UtcNow.AddDays(-30)
     foreach ($each in [IO.Directory]::GetDirectories($root)) {
         try {
             if ([IO.Directory]::GetLastWriteTimeUtc($each) -ge $oldest) { continue }
+            if (-not [regex]::IsMatch([IO.Path]::GetFileName($each), '\A[0-9A-Za-z][0-9A-Za-z_-]{0,63}\z')) { continue }
+            if ((remedy_kind $each) -ne 'directory' -or [IO.Directory]::GetDirectories($each).Length -gt 0) { continue }
+            $others = @([IO.Directory]::GetFiles($each) | Where-Object { $ours -notcontains [IO.Path]::GetFileName($_) })
+            if ($others.Count -gt 0) { continue }
             $text = [string](remedy_read ([IO.Path]::Combine($each, 'start')))
             $found = [regex]::Match($text, '\Aboot_id (?<boot>[0-9A-Za-z-]{1,64})\n(.*\n)*up_s (?<up>[0-9]{1,10})\n\z')
-            if ($found.Success -and $found.Groups['boot'].Value -eq $boot) {
+            if (-not $found.Success) { continue }
+            if ($found.Groups['boot'].Value -eq $boot) {
                 if ($up -le 2592000 + [long]$found.Groups['up'].Value) { continue }
             }
-            [IO.Directory]::Delete($each, $true)
+            # The start last: without it nobody would know the rest for ours.
+            foreach ($name in $ours) { [IO.File]::Delete([IO.Path]::Combine($each, $name)) }
+            [IO.Directory]::Delete($each)
             $removed += 1
             if ($removed -ge 100) { return }
         } catch {
