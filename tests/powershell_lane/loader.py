@@ -4,6 +4,7 @@ from tests.powershell_lane import (
     damage,
     deadlines,
     endings,
+    folder,
     locks,
     once,
     reading,
@@ -22,6 +23,19 @@ def cases() -> list[Case]:
     """Return the cases, those first without which the others mean little."""
     return [
         case
-        for module in (starting, recorded, endings, streams, values, rows, damage, once, locks, reading, deadlines)
+        for module in (
+            starting,
+            recorded,
+            endings,
+            streams,
+            values,
+            rows,
+            damage,
+            once,
+            folder,
+            locks,
+            reading,
+            deadlines,
+        )
         for case in module.cases()
     ]

@@ -29,38 +29,50 @@ function remedy_first_line {
 
 # Makes the folder so that only administrators and the system write there: everybody may
 # make files in the folder above it, and who could make some here could forge markers.
-# It gets its name when it is protected, so that no half-made one is ever used.
 function remedy_make_root {
     if (-not (remedy_is_windows)) {
         [void][IO.Directory]::CreateDirectory($root)
         return
     }
     if (-not (remedy_is_administrator)) { throw 'remedy: only an administrator makes this folder' }
-    $icacls = [IO.Path]::Combine([Environment]::SystemDirectory, 'icacls.exe')
-    $new = $root + '.' + [Guid]::NewGuid().ToString('n')
-    # Unlike CreateDirectory it fails when somebody has made one of this name.
-    $null = New-Item -ItemType Directory -Path $new
-    $moved = $false
-    try {
-        $null = & $icacls $new /setowner '*S-1-5-32-544' /q
-        if ($LASTEXITCODE -ne 0) { throw 'remedy: icacls could not set the owner of this folder' }
-        $null = & $icacls $new /inheritance:r /grant:r '*S-1-5-32-544:(OI)(CI)F' '*S-1-5-18:(OI)(CI)F' /q
-        if ($LASTEXITCODE -ne 0) { throw 'remedy: icacls could not protect this folder' }
-        [IO.Directory]::Move($new, $root)
-        $moved = $true
-    } finally {
-        if (-not $moved) { [IO.Directory]::Delete($new) }
+    # With its owner and rights from the first moment: nobody else can put anything there before.
+    # When there is a folder by now it stays as it is, and is looked at like any other.
+    $security = New-Object Security.AccessControl.DirectorySecurity
+    $security.SetSecurityDescriptorSddlForm('O:BAG:BAD:P(A;OICI;FA;;;BA)(A;OICI;FA;;;SY)')
+    if ($PSVersionTable.PSVersion.Major -ge 6) {
+        $folder = New-Object IO.DirectoryInfo -ArgumentList $root
+        $null = [IO.FileSystemAclExtensions]::Create($folder, $security)
+    } else {
+        $null = [IO.Directory]::CreateDirectory($root, $security)
     }
 }
 
-# Somebody else may have made the folder first; its owner could do with it as he likes.
+# Whether anybody else may do anything but read in a folder, or in what is in it.
+function remedy_others_may_write {
+    param($security, [string[]]$trusted)
+    foreach ($rule in $security.GetAccessRules($true, $true, [Security.Principal.SecurityIdentifier])) {
+        # S-1-3-0 stands for whoever makes something in it, and that is one of these.
+        $who = [string]$rule.IdentityReference.Value
+        if ($trusted -contains $who -or $who -eq 'S-1-3-0') { continue }
+        if ([string]$rule.AccessControlType -ne 'Allow') { continue }
+        # Write, append, attributes, remove what is in it, remove, change rights or owner; generic write and all.
+        if (([int]$rule.FileSystemRights -band 0x500D0156) -ne 0) { return $true }
+    }
+    return $false
+}
+
+# Somebody else may have made the folder first: who owns it, or may write there, could keep
+# the lock open, hold the host, or forge markers.
 function remedy_check_root {
     if ((remedy_kind $root) -ne 'directory') { throw 'remedy: this is no folder' }
     if (-not (remedy_is_windows)) { return }
-    $owner = (Get-Acl -LiteralPath $root).GetOwner([Security.Principal.SecurityIdentifier]).Value
-    $myself = [Security.Principal.WindowsIdentity]::GetCurrent().User.Value
-    if (@('S-1-5-32-544', 'S-1-5-18', $myself) -notcontains $owner) {
+    $security = Get-Acl -LiteralPath $root
+    $trusted = @('S-1-5-32-544', 'S-1-5-18', [Security.Principal.WindowsIdentity]::GetCurrent().User.Value)
+    if ($trusted -notcontains $security.GetOwner([Security.Principal.SecurityIdentifier]).Value) {
         throw 'remedy: neither the administrators nor the system nor this login own this folder'
+    }
+    if (remedy_others_may_write $security $trusted) {
+        throw 'remedy: others than the administrators, the system and this login may write in this folder'
     }
 }
 
@@ -76,8 +88,8 @@ function remedy_forget {
             if ([IO.Directory]::GetLastWriteTimeUtc($each) -ge $oldest) { continue }
             if (-not [regex]::IsMatch([IO.Path]::GetFileName($each), '\A[0-9A-Za-z][0-9A-Za-z_-]{0,63}\z')) { continue }
             if ((remedy_kind $each) -ne 'directory' -or [IO.Directory]::GetDirectories($each).Length -gt 0) { continue }
-            $others = @([IO.Directory]::GetFiles($each) | Where-Object { $ours -notcontains [IO.Path]::GetFileName($_) })
-            if ($others.Count -gt 0) { continue }
+            $names = [IO.Directory]::GetFiles($each) | ForEach-Object { [IO.Path]::GetFileName($_) }
+            if (@($names | Where-Object { $ours -notcontains $_ }).Count -gt 0) { continue }
             $text = [string](remedy_read ([IO.Path]::Combine($each, 'start')))
             $found = [regex]::Match($text, '\Aboot_id (?<boot>[0-9A-Za-z-]{1,64})\n(.*\n)*up_s (?<up>[0-9]{1,10})\n\z')
             if (-not $found.Success) { continue }
