@@ -38,6 +38,21 @@ CONSTRAINED = (
 OURS = b"Exception: remedy: this folder has a strange owner\nException: remedy: the script was not started\n"
 
 
+def thrown_by_5(words: str) -> bytes:
+    """Return a `throw` of ours as 5.1 shows it: with its line of source, and its category, cut in the middle."""
+    text = f"remedy: {words}"
+    named = text if len(text) <= 40 else f"{text[:18]}...{text[-18:]}"
+    return (
+        f"{text}\r\nAt line:152 char:5\r\n+     throw '{text}'\r\n+     {'~' * (len(text) + 8)}\r\n"
+        f"    + CategoryInfo          : OperationStopped: ({named}:String) [], RuntimeException\r\n"
+        f"    + FullyQualifiedErrorId : {text}\r\n \r\n"
+    ).encode("ascii")
+
+
+NOT_STARTED_BY_5 = thrown_by_5("the script was not started")
+OURS_BY_5 = thrown_by_5("this folder has a strange owner") + NOT_STARTED_BY_5
+
+
 # --- fixes -----------------------------------------------------------------------------------------------------------
 
 
@@ -68,6 +83,14 @@ OURS = b"Exception: remedy: this folder has a strange owner\nException: remedy: 
         (line("already") + LOADED, b"", 1, FixEnding.ALREADY_STARTED, None, "this execution was started on the host"),
         (line("refused marker C:\\a {b}") + LOADED, b"", 1, FixEnding.REFUSED, None, "C:\\a {b} cannot be written"),
         (line("refused marker C:\\a") + LOADED, OURS, 1, FixEnding.REFUSED, None, "(this folder has a strange owner)"),
+        (
+            line("refused marker C:\\a") + LOADED,
+            OURS_BY_5,
+            1,
+            FixEnding.REFUSED,
+            None,
+            "(this folder has a strange owner)",
+        ),
         (line("refused hold C:\\hold") + LOADED, b"", 1, FixEnding.REFUSED, None, "let this login read C:\\hold"),
         (line("refused lock C:\\lock") + LOADED, b"", 1, FixEnding.REFUSED, None, "its lock C:\\lock cannot be"),
         (line("refused {new} word") + LOADED, b"", 1, FixEnding.REFUSED, None, "refused {new} word"),
@@ -101,9 +124,10 @@ def test_fix_ends_as_what_was_seen(
     assert process.is_finished
 
 
-def test_that_the_script_was_not_started_is_no_reason_of_its_own() -> None:
-    """Why a fix was refused is said once, without the error that ended the payload for it."""
-    process = says(line("refused lock C:\\lock") + LOADED, stderr=b"Exception: remedy: the script was not started\n")
+@pytest.mark.parametrize("stderr", [b"Exception: remedy: the script was not started\n", NOT_STARTED_BY_5])
+def test_that_the_script_was_not_started_is_no_reason_of_its_own(stderr: bytes) -> None:
+    """Why a fix was refused is said once, without the error that ended the payload for it, whoever shows it."""
+    process = says(line("refused lock C:\\lock") + LOADED, stderr=stderr)
     result = ScriptedSession(process).fix(*a_fix())
 
     assert result.reason.endswith("its lock C:\\lock cannot be opened; let this login write there")

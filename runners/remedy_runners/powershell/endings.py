@@ -39,7 +39,8 @@ _PAYLOAD_REFUSALS = {
     "marker": "{} cannot be written; free or repair its disk, or let this login write there, "
     "so that a second start can be seen",
 }
-_OUR_WORDS = re.compile(r"remedy: ([^\r\n]+)")
+# Not in the line of source that PowerShell shows beside them, nor where 5.1 tells their category.
+_OUR_WORDS = re.compile(r"(?<!['\"(])remedy: ([^\r\n]+)")
 _NOT_STARTED = "the script was not started"
 _NATIVE_FAILED = "its last native command ended with {}"
 _ENDED_BY: Mapping[TrailerKind, str] = {

@@ -119,7 +119,7 @@ try {
     if ((remedy_kind $root) -eq 'absent') { remedy_make_root }
     remedy_check_root
 } catch {
-    [Console]::Error.Write(($_ | Out-String))
+    [Console]::Error.Write(($_ | Out-String -Width 500))
     remedy_leave "refused marker $root"
 }
 
@@ -148,7 +148,7 @@ try {
     $file = [IO.File]::Open($start, 'CreateNew', 'Write', 'Read')
 } catch {
     if ((remedy_kind $start) -eq 'file') { remedy_leave 'already' }
-    [Console]::Error.Write(($_ | Out-String))
+    [Console]::Error.Write(($_ | Out-String -Width 500))
     remedy_leave "refused marker $marker"
 }
 try {
@@ -160,16 +160,16 @@ try {
     $file.Dispose()
     remedy_set_environment
 } catch {
-    [Console]::Error.Write(($_ | Out-String))
+    [Console]::Error.Write(($_ | Out-String -Width 500))
     try {
         $file.Dispose()
     } catch {
-        [Console]::Error.Write(($_ | Out-String))
+        [Console]::Error.Write(($_ | Out-String -Width 500))
     }
     try {
         [IO.Directory]::Delete($marker, $true)
     } catch {
-        [Console]::Error.Write(($_ | Out-String))
+        [Console]::Error.Write(($_ | Out-String -Width 500))
     }
     remedy_leave "refused marker $marker"
 }
