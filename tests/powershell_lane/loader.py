@@ -12,6 +12,7 @@ from tests.powershell_lane import (
     rows,
     starting,
     streams,
+    tree,
     values,
 )
 from tests.powershell_lane.case import Case
@@ -36,6 +37,7 @@ def cases() -> list[Case]:
             locks,
             reading,
             deadlines,
+            tree,
         )
         for case in module.cases()
     ]
