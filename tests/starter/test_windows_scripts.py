@@ -286,7 +286,7 @@ def test_cases_have_known_keys(cases: dict[str, Any]) -> None:
     """A case says only what the lane knows, and what a file must be."""
     assert set(cases) <= {"script", "stand_ins", "cases"}
     for case in cases["cases"]:
-        assert set(case) <= {"case", "stand_ins", "environment", "files", "expect"}
+        assert set(case) <= {"case", "stand_ins", "environment", "files", "expect", "needs"}
         assert set(case["expect"]) <= {"exit", "rows", "not_applicable", "stdout", "stderr", "done", "gone", "left"}
         assert all(re.fullmatch(r"REMEDY_[A-Z_]+", name) for name in case.get("environment", {}))
         assert all(isinstance(value, str) for value in case.get("environment", {}).values())

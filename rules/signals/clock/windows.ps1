@@ -13,18 +13,20 @@
 
 $start_s = 900
 
-# The lines of w32tm's answer without empty ones; none when it gives none.
+# The lines of w32tm's answer without empty ones.
 function ask_w32tm {
+    # What it says on standard error ends nothing, its exit code does.
+    $ErrorActionPreference = 'Continue'
     $program = [IO.Path]::Combine([Environment]::SystemDirectory, 'w32tm.exe')
     $lines = @(& $program /query /status /verbose)
-    if ($LASTEXITCODE -ne 0) { return }
+    if ($LASTEXITCODE -ne 0) { throw "w32tm gave $LASTEXITCODE, so nobody can say whether the clock is right" }
     foreach ($line in $lines) {
         if (([string]$line).Trim() -ne '') { ([string]$line).Trim() }
     }
 }
 
 $service = Get-CimInstance -ClassName Win32_Service -Filter "Name='W32Time'"
-if ($null -eq $service) { throw 'there is no Windows Time service, so nobody can say whether the clock is right' }
+if ($null -eq $service) { throw 'Windows names no Windows Time service to this login, so nobody can say whether the clock is right' }
 $mode = [string]$service.StartMode
 $state = [string]$service.State
 if ($mode -eq 'Disabled') { throw 'the Windows Time service is disabled, so nobody can say who keeps the clock' }

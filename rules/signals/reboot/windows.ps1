@@ -62,7 +62,8 @@ if ($null -ne (read_key 'SOFTWARE\Microsoft\ServerManager\CurrentRebootAttempts'
     $reasons += 'a role or feature was installed'
 }
 
-if (@(Get-CimInstance -ClassName Win32_Service -Filter "Name='CcmExec'").Count -gt 0) {
+# From the registry, which everybody may read: to a plain account Windows may name no services, without an error.
+if ($null -ne (read_key 'SYSTEM\CurrentControlSet\Services\CcmExec')) {
     $said = $null
     try {
         $said = Invoke-CimMethod -Namespace 'root\ccm\ClientSDK' -ClassName CCM_ClientUtilities -MethodName DetermineIfRebootPending

@@ -11,7 +11,8 @@
 
 $reason_length_max = 300
 $look_back_s = 3600
-$events_max = 5000
+# Newest first; the text of each is made as it is read, which takes milliseconds.
+$events_max = 1000
 
 # What a key of the machine's registry holds, by name; $null when there is no such key.
 function read_key {
