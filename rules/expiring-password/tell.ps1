@@ -38,6 +38,8 @@ function keep_told {
 # Run a program of Windows; its exit code, -1 when this edition has no such program.
 function run_program {
     param([string]$name, [string[]]$words)
+    # What it says on standard error ends nothing; its exit code is looked at.
+    $ErrorActionPreference = 'Continue'
     $program = [IO.Path]::Combine([Environment]::SystemDirectory, $name)
     if (-not [IO.File]::Exists($program)) { return -1 }
     $null = & $program @words
@@ -59,7 +61,12 @@ function find_desktops {
     param([string]$sid)
     $found = @(Get-CimInstance -ClassName Win32_Process -Filter "Name='explorer.exe'")
     foreach ($each in $found) {
-        $owner = Invoke-CimMethod -InputObject $each -MethodName GetOwnerSid
+        try {
+            $owner = Invoke-CimMethod -InputObject $each -MethodName GetOwnerSid
+        } catch {
+            # It has ended meanwhile.
+            continue
+        }
         if ([string]$owner.Sid -eq $sid) { [int]$each.SessionId }
     }
 }
@@ -72,8 +79,13 @@ function find_users {
         if ($names -contains [string]$each.StartName) { "the service $($each.Name)" }
     }
     if (Get-Command -Name Get-ScheduledTask -ErrorAction SilentlyContinue) {
-        foreach ($each in @(Get-ScheduledTask)) {
-            if ($names -contains [string]$each.Principal.UserId) { "the scheduled task $($each.TaskPath)$($each.TaskName)" }
+        # Its module is of script files, which an execution policy of the domain may forbid.
+        try {
+            foreach ($each in @(Get-ScheduledTask)) {
+                if ($names -contains [string]$each.Principal.UserId) { "the scheduled task $($each.TaskPath)$($each.TaskName)" }
+            }
+        } catch {
+            'maybe scheduled tasks, which cannot be listed'
         }
     }
 }

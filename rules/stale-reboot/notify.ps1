@@ -37,6 +37,8 @@ function keep_told {
 # Run a program of Windows; its exit code, -1 when this edition has no such program.
 function run_program {
     param([string]$name, [string[]]$words)
+    # What it says on standard error ends nothing; its exit code is looked at.
+    $ErrorActionPreference = 'Continue'
     $program = [IO.Path]::Combine([Environment]::SystemDirectory, $name)
     if (-not [IO.File]::Exists($program)) { return -1 }
     $null = & $program @words
