@@ -281,6 +281,15 @@ function is_stopped_soon {
     return $true
 }
 
+# Whether updates wait for a restart: what was downloaded may be needed after it.
+function is_restart_pending {
+    $machine = [Microsoft.Win32.RegistryKey]::OpenBaseKey('LocalMachine', 'Registry64')
+    foreach ($key in 'WindowsUpdate\Auto Update\RebootRequired', 'Component Based Servicing\RebootPending') {
+        if ($null -ne $machine.OpenSubKey("SOFTWARE\Microsoft\Windows\CurrentVersion\$key")) { return $true }
+    }
+    return $false
+}
+
 # Remove old downloads of updates while the services that use them are stopped.
 # Those that ran are started again, whatever happens.
 function clean_updates {
@@ -292,6 +301,10 @@ function clean_updates {
     }
     $stopped = @()
     try {
+        if (is_restart_pending) {
+            "update downloads in ${folder}: left alone, a restart is pending"
+            return
+        }
         $is_quiet = $true
         foreach ($name in 'wuauserv', 'bits') {
             if (-not $is_quiet) { continue }
@@ -317,9 +330,12 @@ function clean_updates {
     } finally {
         foreach ($name in $stopped) {
             try {
-                if (-not (is_stopped_soon $name)) { throw 'it is still stopping' }
-                Start-Service -Name $name
-                "started the service $name again"
+                # It still runs when stopping it failed, say for a service that needs it.
+                if ((status_of $name) -ne 'Running') {
+                    if (-not (is_stopped_soon $name)) { throw 'it is still stopping' }
+                    Start-Service -Name $name
+                    "started the service $name again"
+                }
             } catch {
                 [Console]::Error.WriteLine("the service $name was stopped and does not start again: $($_.Exception.Message)")
                 $global:_clean_failed = $true

@@ -22,6 +22,7 @@ $global:administrator = $true
 $global:own = 'S-1-5-21-1-2-3-1000'
 $global:strangers = @()     # ends of paths that do not belong to the system
 $global:writable = @()      # ends of paths of folders that others than the system may write to
+$global:restart_pending = $false
 $global:windows_drive = 'C:'
 
 function global:note {
@@ -161,6 +162,7 @@ function global:stand_in_others_may_write {
     foreach ($end in $global:writable) { if ($folder.EndsWith($end)) { return $true } }
     return $false
 }
+function global:stand_in_is_restart_pending { return $global:restart_pending }
 
 Set-Alias -Scope Global -Name is_administrator -Value stand_in_is_administrator
 Set-Alias -Scope Global -Name own_sid -Value stand_in_own_sid
@@ -178,3 +180,4 @@ Set-Alias -Scope Global -Name top_of -Value stand_in_top_of
 Set-Alias -Scope Global -Name last_used -Value stand_in_last_used
 Set-Alias -Scope Global -Name owner_of -Value stand_in_owner_of
 Set-Alias -Scope Global -Name others_may_write -Value stand_in_others_may_write
+Set-Alias -Scope Global -Name is_restart_pending -Value stand_in_is_restart_pending
