@@ -29,10 +29,12 @@ function Get-CimInstance {
         try { $stat = [IO.File]::ReadAllText("$path/stat") } catch { continue }
         $words = -split $stat.Substring($stat.LastIndexOf(')') + 1)
         $parent = [int]$words[1]
-        if ($number -eq $env:LANE_ORPHAN) { $parent = $PID }
+        $began = 10 * [long]$words[19]
+        # The system counts in 10 ms, in which both may have begun; Windows counts finer.
+        if ($number -eq $env:LANE_ORPHAN) { $parent = $PID; $began -= 1000 }
         [pscustomobject]@{
             ProcessId = [uint32]$number; ParentProcessId = [uint32]$parent
-            CreationDate = [DateTime]::new(2026, 1, 1).AddMilliseconds(10 * [long]$words[19])
+            CreationDate = [DateTime]::new(2026, 1, 1).AddMilliseconds($began)
         }
     }
 }
