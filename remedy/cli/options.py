@@ -33,12 +33,17 @@ InventoryOption = Annotated[
         "--inventory",
         "-i",
         metavar="FILE",
-        help="Ansible YAML, `ansible-inventory --list` JSON, a list of hosts, `-` for standard input, or `a,b,`.",
+        help="Ansible inventory (INI, YAML, JSON, a folder), a list of hosts, `-` for standard input, or `a,b,`.",
     ),
 ]
 LimitOption = Annotated[
     str | None,
-    typer.Option("--limit", "-l", metavar="PATTERN", help="Only these hosts: names, groups, globs, `:&`, `:!`, @file."),
+    typer.Option(
+        "--limit",
+        "-l",
+        metavar="PATTERN",
+        help="Only these hosts: names, groups, web*, ~web[0-9]+, web[0:2], `:&`, `:!`, @file.",
+    ),
 ]
 RuleOption = Annotated[
     list[str] | None,

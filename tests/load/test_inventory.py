@@ -145,10 +145,16 @@ def test_folder_is_merged(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("hosts.ini", "[web]\n", "INI inventories are not supported yet"),
-        ("hosts", "[web]\nweb-1\n", "looks like an INI inventory"),
-        ("aws.py", "#!/usr/bin/python3\n", "inventory programs are not run by remedy"),
-        ("sub/x.yaml", "all:\n", "folders in an inventory folder are not supported yet"),
+        ("aws.py", "#!/usr/bin/python3\n", "is an inventory program, and remedy runs none"),
+        ("aws.yaml", "#!/usr/bin/python3\n", "is an inventory program, and remedy runs none"),
+        ("tool", "\x7fELF\x02\x01", "is an inventory program, and remedy runs none"),
+        (
+            "aws.yml",
+            "plugin: amazon.aws.aws_ec2\n",
+            "configures the inventory plugin amazon.aws.aws_ec2, and remedy runs no",
+        ),
+        ("hosts.toml", "[all.hosts]\n", "is TOML, which remedy does not read"),
+        ("hosts", "$ANSIBLE_VAULT;1.1;AES256\n6162\n", "is encrypted with Ansible Vault, which remedy does not open"),
     ],
 )
 def test_file_of_a_folder_that_cannot_be_read_is_no_silence(tmp_path: Path, name: str, text: str, message: str) -> None:

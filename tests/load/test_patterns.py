@@ -1,15 +1,18 @@
 """Host patterns: what they name, in whatever order, and what is refused."""
 
+import time
 from pathlib import Path
 from random import Random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from remedy.errors import NothingNamed, UsageError
 from remedy.load import Inventory, select
 from remedy.load.inventory import check_pattern
+from remedy.load.inventory.hosts import Order
+from remedy.load.inventory.terms import read_term
 from remedy.model import Host
 
 GROUPS = {
@@ -51,6 +54,21 @@ INVENTORY = Inventory(hosts={name: Host(name=name) for name in GROUPS["all"]}, g
         ("empty", ""),
         ("web:&db", ""),
         ("web:&empty", ""),
+        ("~w", "web-1 web-2 web-3"),
+        ("~.*-1$", "db-1 web-1"),
+        ("~^(web|db)-[12]$", "db-1 web-1 web-2"),
+        ("all:!~.*-[13]", "fe80::1 web-2"),
+        ("dc1:&~web.+", "web-1"),
+        ("web[0]", "web-1"),
+        ("web[-1]", "web-3"),
+        ("web[-3]", "web-1"),
+        ("web[0:1]", "web-1 web-2"),
+        ("web[1:]", "web-2 web-3"),
+        ("web[2:9]", "web-3"),
+        ("web:!web[0]", "web-2 web-3"),
+        ("web[0:1]:&dc1", "web-1"),
+        ("web-1[0]", "web-1"),
+        ("w*[0:1],db[0]", "db-1 web-1 web-2"),
     ],
 )
 def test_pattern_names_its_hosts(pattern: str, names: str) -> None:
@@ -72,13 +90,19 @@ def test_pattern_names_its_hosts(pattern: str, names: str) -> None:
         ("!web", "only takes hosts away; say first from which, such as 'all:!web'"),
         ("&web", "only takes hosts away"),
         ("!web:&db", "only takes hosts away"),
-        ("~web.*", "regular expressions such as '~web.*' are not supported yet"),
-        ("web:!~db.*", "regular expressions such as '~db.*' are not supported yet"),
-        ("web[0]", "ranges and subscripts such as 'web[0]' are not supported yet"),
-        ("web[0:2]", "ranges and subscripts such as 'web[0:2]' are not supported yet"),
-        ("web[-1]", "ranges and subscripts"),
-        ("web-[1:3],db", "ranges and subscripts"),
-        ("web[0-9]", "ranges and subscripts"),
+        ("~", "'~' needs a regular expression behind it"),
+        ("all:!~web(", "'~web(' is no regular expression: missing ), unterminated subpattern"),
+        ("~(?:web|db)", "',' and ':' stand between terms, also in a regular expression"),
+        ("~(web|db)+", "repeats what has a choice in it, which may take for ever"),
+        ("~((a+)b)*", "repeats what has a choice in it"),
+        ("~" + "a?" * 13, "more than 6 repetitions or 12 options"),
+        ("~" + "a*" * 7, "more than 6 repetitions or 12 options"),
+        ("~" + "a" * 201, "may have 200 characters"),
+        ("web[2:1]", "the subscript of 'web[2:1]' ends before it begins; turn it round"),
+        ("web[9999999999]", "is too large a number"),
+        ("web[0-9]", "'web[0-9]' could be a subscript or a set of characters; write [0:9] for the first ten hosts"),
+        ("web[1-]", "could be a subscript"),
+        ("web[1,2]", "has a ',' in brackets"),
         ("{{ target }}", "templates such as"),
         ("!!web,all", "cannot be read"),
         ("web:!@x", "cannot be read"),
@@ -104,6 +128,13 @@ def test_pattern_that_cannot_be_read_is_refused(pattern: str, message: str) -> N
         ("web-9*", "no host or group is named 'web-9*'"),
         ("WEB", "no host or group is named 'WEB'; did you mean web"),
         ("all web", "no host or group is named 'all web'"),
+        ("~eb-1", "no host or group is named '~eb-1'; `remedy inventory` lists what there is"),
+        ("web[3]", "'web[3]' names nothing; web has 3 hosts, counted from 0"),
+        ("web[-4]", "'web[-4]' names nothing; web has 3 hosts"),
+        ("web[3:5]", "'web[3:5]' names nothing; web has 3 hosts"),
+        ("all:!empty[0]", "'empty[0]' names nothing; empty has 0 hosts"),
+        ("wbe[0]", "no host or group is named 'wbe[0]'; did you mean web"),
+        ("web-[1:3],db", "no host or group is named 'web-[1:3]'; did you mean web"),
         ("web:\x1b[2J", "no host or group is named '\\x1b[2J'"),
     ],
 )
@@ -128,6 +159,45 @@ def test_cases_may_name_what_is_not_there() -> None:
     """With must_exist false an unknown term names nobody, and the rest still counts."""
     assert select("all:!archive01", INVENTORY, what="case", must_exist=False) == GROUPS["all"]
     assert select("archive01", INVENTORY, what="case", must_exist=False) == ()
+    assert select("web[7],~nobody,db", INVENTORY, what="case", must_exist=False) == ("db-1",)
+
+
+def test_subscripts_count_in_the_order_of_the_files() -> None:
+    """With an order, a group's own hosts come first, then those of its children, level by level."""
+    order = Order(
+        hosts=("z", "y", "x", "w"),
+        direct={"all": (), "ungrouped": ("w",), "g": ("z",), "late": ("x",), "early": ("y", "z")},
+        children={"all": ("ungrouped", "g"), "ungrouped": (), "g": ("late", "early"), "late": (), "early": ()},
+    )
+    groups = {
+        "all": ("w", "x", "y", "z"),
+        "ungrouped": ("w",),
+        "g": ("x", "y", "z"),
+        "late": ("x",),
+        "early": ("y", "z"),
+    }
+    inventory = Inventory(hosts={name: Host(name=name) for name in "wxyz"}, groups=groups, source="x", order=order)
+    chosen = [
+        select(f"{group}[{at}]", inventory, what="x") for group in ("g", "all") for at in range(len(groups[group]))
+    ]
+
+    assert [name for [name] in chosen] == ["z", "x", "y", "w", "z", "x", "y"]
+
+
+@given(st.text(alphabet="ab(|)*+?{1,9}[^]\\.$", max_size=60))
+@settings(deadline=2_000)
+def test_expression_is_slow_for_no_name(text: str) -> None:
+    """Whatever expression is taken, a long name that nearly matches is answered soon."""
+    try:
+        term = read_term("~" + text)
+    except UsageError:
+        return
+    assert term.expression is not None
+    started = time.process_time()
+    for name in ("a" * 60 + "!", "ab" * 30 + "!"):
+        term.expression.match(name)
+
+    assert time.process_time() - started < 1
 
 
 def test_file_holds_terms_a_line(tmp_path: Path) -> None:

@@ -28,6 +28,10 @@ _Folders = Annotated[list[str] | None, typer.Argument(metavar="DIR", help="Folde
 _Save = Annotated[str | None, typer.Option("--save", metavar="FILE", help="Keep the readings as JSON Lines.")]
 _Host = Annotated[str, typer.Argument(metavar="HOST", help="One host of the inventory.", autocompletion=complete_host)]
 _Rule = Annotated[str | None, typer.Argument(metavar="RULE", help="One rule; else all.", autocompletion=complete_rule)]
+_OneHost = Annotated[
+    str | None,
+    typer.Option("--host", metavar="HOST", help="One host: where its values stand.", autocompletion=complete_host),
+]
 _Keep = Annotated[
     bool, typer.Option("--keep", help="Keep the hosts up at the end for trials of your own, until Ctrl-C.")
 ]
@@ -71,18 +75,23 @@ def inventory(
     inventory: InventoryOption = None,
     rules: RulesOption = None,
     limit: LimitOption = None,
+    host: _OneHost = None,
     output: OutputOption = "text",
 ) -> int:
     """
     Show the hosts, how they are reached, and their groups.
 
+    With --host: each value of one host that concerns remedy, and where it stands.
+
     \b
-      remedy inventory -i hosts.yaml -l 'web:!web-3'
+      remedy inventory -i hosts.ini -l 'web:!web[0]'
+      remedy inventory --host web-3
       ansible-inventory --list | remedy inventory -i -
     """
     from remedy.cli.commands.inventory import run_inventory
 
-    return run_inventory(options_of(rules=rules, inventory=inventory, limit=limit, output=output))
+    options = options_of(rules=rules, inventory=inventory, limit=limit, output=output)
+    return run_inventory(options, host=host)
 
 
 def scan(

@@ -1,4 +1,4 @@
-"""The forms of an inventory: groups in YAML or JSON, and plain lists of names."""
+"""Groups in YAML, as Ansible's plugin reads them, and in JSON, as `ansible-inventory --list` writes them."""
 
 import json
 import re
@@ -7,13 +7,13 @@ from types import MappingProxyType
 from typing import Any
 
 from remedy.errors import FilesError, Place, Problem
-from remedy.load.inventory.graph import Graph
+from remedy.load.inventory.graph import Graph, Variable
 from remedy.load.nodes import Entry, ListNode, MappingNode, Node, OpaqueNode, ScalarNode
 from remedy.load.scalars import control_doubt
 from remedy.load.yaml_events import INVENTORY_LIMITS, read_yaml
 from remedy.text import nearest, untrusted
 
-__all__ = ["LIST_CURE", "read_json_groups", "read_names", "read_yaml_groups"]
+__all__ = ["LIST_CURE", "read_json_groups", "read_yaml_groups"]
 
 LIST_CURE = "let Ansible write it out: ansible-inventory -i FILE --list > inventory.json"
 _SECTIONS = ("hosts", "children", "vars")
@@ -46,40 +46,19 @@ def read_yaml_groups(graph: Graph, raw: bytes, *, file: str) -> None:
     _Groups(graph, file=file, lists=False).read(node)
 
 
-def read_json_groups(graph: Graph, raw: bytes | str, *, file: str) -> None:
+def read_json_groups(graph: Graph, raw: bytes | str, *, file: str) -> bool:
     """
-    Add what `ansible-inventory --list` printed.
+    Add what `ansible-inventory --list` printed, or an inventory of YAML's form in JSON; say whether it was printed.
 
     Raises:
         FilesError: it is no JSON; problems of what it says go to the graph.
     """
-    _Groups(graph, file=file, lists=True).read(_json_node(raw, file))
-
-
-def read_names(graph: Graph, text: str, *, file: str) -> None:
-    """Add the hosts of a plain list: one name a line, `#` starts a comment."""
-    if "\0" in text:
-        graph.problems.append(_whole(file, "is no text: it holds a NUL character", "name an inventory"))
-        return
-    for number, line in enumerate(text.splitlines(), start=1):
-        name = line.partition("#")[0].strip()
-        if not name:
-            continue
-        place = Place(file=file, line=number, column=len(line) - len(line.lstrip()) + 1)
-        looks = _looks_like(name)
-        if looks is not None:
-            graph.problems.append(Problem(place=place, message=looks[0], cure=looks[1]))
-            return
-        graph.add_host(name, place)
-
-
-def _looks_like(line: str) -> tuple[str, str] | None:
-    """Return what a line of a plain list looks like instead of a name, and the cure."""
-    if line.startswith("[") or "=" in line:
-        return "this looks like an INI inventory, which is not supported yet", LIST_CURE
-    if line.endswith(":") or line.startswith(("- ", "---")):
-        return "this looks like YAML, and a plain list of host names was expected", "name the file inventory.yaml"
-    return None
+    node = _json_node(raw, file)
+    is_printed = isinstance(node, MappingNode) and "_meta" in node.entries
+    if not is_printed:
+        node = _with_places(raw, file) or node
+    _Groups(graph, file=file, lists=True, literal=is_printed).read(node)
+    return is_printed
 
 
 def _not_yaml(raw: bytes, file: str) -> Problem | None:
@@ -91,9 +70,8 @@ def _not_yaml(raw: bytes, file: str) -> Problem | None:
     place = Place(file=file, line=first, column=1)
     line = lines[first - 1]
     if _INI_SECTION.fullmatch(line) or _INI_HOST.fullmatch(line):
-        return Problem(
-            place=place, message="this looks like an INI inventory, which is not supported yet", cure=LIST_CURE
-        )
+        message = "this looks like an INI inventory, and by its name the file is YAML"
+        return Problem(place=place, message=message, cure="rename it, for example to hosts.ini")
     if all(not each or _BARE_NAME.fullmatch(each) for each in lines):
         message = "this looks like a plain list of host names, and by its name the file is YAML"
         return Problem(place=place, message=message, cure="rename it, for example to hosts.txt")
@@ -110,17 +88,26 @@ def _is_null(node: Node) -> bool:
 
 
 class _Groups:
-    """Reads groups of one file; `lists` allows lists of names where YAML has mappings, as JSON does."""
+    """
+    Reads groups of one file.
 
-    def __init__(self, graph: Graph, *, file: str, lists: bool) -> None:
+    `lists` allows lists of names where YAML has mappings, as JSON does; `literal`
+    names of hosts are no ranges and say no port.
+    """
+
+    def __init__(self, graph: Graph, *, file: str, lists: bool, literal: bool = False) -> None:
         self._graph = graph
         self._file = file
         self._lists = lists
+        self._literal = literal
 
     def read(self, node: Node) -> None:
         """Add every group of the file."""
         if not isinstance(node, MappingNode):
             self._wrong(node, "an inventory must be a mapping of groups")
+            return
+        if "plugin" in node.entries and not self._lists:
+            self._refuse_plugin(node.entries["plugin"])
             return
         meta: Node | None = None
         for name, entry in node.entries.items():
@@ -130,6 +117,12 @@ class _Groups:
                 self._group(name, entry, parent=None)
         if meta is not None:
             self._hostvars(meta)
+
+    def _refuse_plugin(self, entry: Entry) -> None:
+        named = entry.value.value if isinstance(entry.value, ScalarNode) else None
+        shown = untrusted(named, characters_max=80) if isinstance(named, str) else "of Ansible"
+        message = f"this configures the inventory plugin {shown}, and remedy runs no plugins"
+        self._graph.problems.append(Problem(place=self._place(entry), message=message, cure=LIST_CURE))
 
     def _wrong(self, node: Node, message: str) -> None:
         what = f" (found {node.what})" if isinstance(node, OpaqueNode) else ""
@@ -199,11 +192,14 @@ class _Groups:
                 message = f"group {group}: merge keys are not supported"
                 self._graph.problems.append(Problem(place=self._place(entry), message=message, cure=LIST_CURE))
                 continue
-            host = self._graph.add_host(name, self._place(entry))
-            if host is None:
+            if self._literal:
+                if self._graph.add_host(name, self._place(entry)) is not None:
+                    self._graph.groups[group].hosts[name] = None
                 continue
-            self._graph.groups[group].hosts[name] = None
-            self._graph.add_variables(host.inline, entry.value, owner=f"host {name}", file=self._file)
+            variables: dict[str, Variable] = {}
+            shown = untrusted(name, characters_max=80)
+            self._graph.add_variables(variables, entry.value, owner=f"host {shown}", file=self._file)
+            self._graph.add_hosts(name, self._place(entry), group=group, variables=variables)
 
     def _children(self, group: str, node: Node) -> None:
         for name, entry in self._named(node, f"group {group}: children"):
@@ -225,6 +221,14 @@ class _Groups:
 def _bare(node: Node) -> Entry:
     nothing = ScalarNode(value=None, line=node.line, column=node.column)
     return Entry(value=nothing, line=node.line, column=node.column)
+
+
+def _with_places(raw: bytes | str, file: str) -> Node | None:
+    """Return JSON that people write as nodes that know their places: most JSON is YAML; None for the rest."""
+    try:
+        return read_yaml(raw, file=file, limits=INVENTORY_LIMITS)
+    except FilesError:
+        return None
 
 
 class _Duplicate(Exception):

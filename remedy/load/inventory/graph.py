@@ -2,9 +2,11 @@
 
 import difflib
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from remedy.errors import Place, Problem
+from remedy.load.inventory.ranges import HostTerm, host_term
 from remedy.load.nodes import MappingNode, Node, OpaqueNode, ScalarNode
 from remedy.text import nearest, untrusted
 
@@ -37,6 +39,7 @@ LITERAL_VARIABLES = frozenset(
 )
 """Variables that may hold a secret; their values are never kept, shown or used."""
 
+_PORT = "ansible_port"
 _CONNECTION_VARIABLES = frozenset(
     {
         "ansible_become",
@@ -61,9 +64,13 @@ _NEAR = 0.9
 
 _HOST = re.compile(r"[A-Za-z0-9_:][A-Za-z0-9_.:-]{0,252}")
 _GROUP = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,252}")
+_ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
 _PRIVATE_KEY = "PRIVATE KEY-----"
 _REFERENCE = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]{0,254}|file:(?:/|~/)[^\x00-\x1f\x7f]{1,4096}")
 _RESERVED = frozenset({"all", "ungrouped"})
+_PREFIXES = ("ansible_", "remedy_")
+_NAMED_MAX = 500_000
+"""How many hosts and variables of hosts the ranges of an inventory may stand for together."""
 
 
 def is_reference(text: str) -> bool:
@@ -78,12 +85,13 @@ def is_template(text: str) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Variable:
-    """One assignment of one variable: for which host or group, and where."""
+    """One assignment of one variable: for which host or group, and where; `text_cure` is how text is written there."""
 
     name: str
     owner: str
     file: str
     node: Node
+    text_cure: str = "put it in quotes"
 
     @property
     def place(self) -> Place:
@@ -104,17 +112,25 @@ class Group:
     hosts: dict[str, None] = field(default_factory=dict)
     children: dict[str, Place] = field(default_factory=dict)
     barred: list[str] = field(default_factory=list)
+    place: Place | None = None
+    port: int | None = None
 
 
 class Graph:
-    """Groups and hosts as they are found, in any order and from any number of files."""
+    """
+    Groups and hosts as they are found, in any order and from any number of files.
 
-    def __init__(self) -> None:
+    Variables whose names begin otherwise than `prefixes` are none of ours, and not kept.
+    """
+
+    def __init__(self, *, prefixes: tuple[str, ...] = _PREFIXES) -> None:
         self.groups: dict[str, Group] = {"all": Group(), "ungrouped": Group()}
         self.hosts: dict[str, Group] = {}
         self.problems: list[Problem] = []
         self.warnings: list[Problem] = []
+        self._prefixes = prefixes
         self._looked_at: set[tuple[str, str]] = set()
+        self._named = 0
 
     def add_group(self, name: str, place: Place) -> Group | None:
         """Return the group of that name, made if it is new; None when it cannot be one."""
@@ -128,10 +144,6 @@ class Graph:
     def add_host(self, name: str, place: Place) -> Group | None:
         """Return the settings of the host of that name, made if it is new; None when it cannot be one."""
         if name not in self.hosts:
-            if "[" in name:
-                message = f"host ranges such as '{untrusted(name, characters_max=80)}' are not supported yet"
-                self.problems.append(Problem(place=place, message=message, cure=_LIST_CURE))
-                return None
             if not _HOST.fullmatch(name):
                 self._refuse_name("host", name, place, "_ . : -")
                 return None
@@ -139,10 +151,65 @@ class Graph:
                 message = f"'{name}' is always a group and cannot name a host"
                 self.problems.append(Problem(place=place, message=message, cure="rename the host"))
                 return None
-            self.hosts[name] = Group()
+            self.hosts[name] = Group(place=place)
         return self.hosts[name]
 
-    def add_variables(self, target: dict[str, Variable], node: Node, *, owner: str, file: str) -> None:
+    def add_hosts(
+        self, text: str, place: Place, *, group: str | None, variables: Mapping[str, Variable] | None = None
+    ) -> None:
+        """Add the hosts that an entry stands for to a group, with their port and variables."""
+        if _ASSIGNMENT.search(text):
+            self._refuse_name("host", text, place, "")
+            return
+        try:
+            term = host_term(text)
+        except ValueError as exc:
+            message, _, cure = str(exc).partition("; ")
+            shown = untrusted(text, characters_max=80)
+            self.problems.append(Problem(place=place, message=f"'{shown}' {message}", cure=cure))
+            return
+        given = variables or {}
+        if term.is_range and not self._has_room(text, place, term.count * (1 + len(given))):
+            return
+        for name in term.names():
+            is_new = name not in self.hosts
+            host = self.add_host(name, place)
+            if host is None:
+                return
+            if group is not None:
+                self.groups[group].hosts[name] = None
+            self._take_port(host, term, place, is_new=is_new, owner=f"host {name}")
+            host.inline.update(given)
+
+    def _has_room(self, text: str, place: Place, named: int) -> bool:
+        self._named += named
+        if self._named <= _NAMED_MAX:
+            return True
+        shown = untrusted(text, characters_max=80)
+        message = f"with '{shown}' the ranges stand for more than {_NAMED_MAX} hosts and variables"
+        self.problems.append(Problem(place=place, message=message, cure="write smaller ranges"))
+        return False
+
+    def _take_port(self, host: Group, term: HostTerm, place: Place, *, is_new: bool, owner: str) -> None:
+        """Take the port of an entry; only where a host is first named does Ansible look at it."""
+        if term.port is None:
+            return
+        if is_new:
+            host.port = term.port
+            node = ScalarNode(value=term.port, line=place.line, column=place.column)
+            host.inline[_PORT] = Variable(name=_PORT, owner=owner, file=place.file, node=node)
+        elif host.port != term.port:
+            first = f"port {host.port}" if host.port is not None else "no port"
+            message = f"{owner}: says port {term.port}, and {first} where it is first named, {host.place}"
+            self.problems.append(Problem(place=place, message=message, cure=f"write one {_PORT}"))
+
+    def wants(self, name: str) -> bool:
+        """Say whether a variable of that name is looked at."""
+        return name.startswith(self._prefixes)
+
+    def add_variables(
+        self, target: dict[str, Variable], node: Node, *, owner: str, file: str, text_cure: str = "put it in quotes"
+    ) -> None:
         """Take the variables that matter from a mapping; others are none of ours and are not looked at."""
         if isinstance(node, ScalarNode) and node.value is None:
             return
@@ -158,7 +225,7 @@ class Graph:
             if name == "<<":
                 message = f"{owner}: merge keys are not supported"
                 self.problems.append(Problem(place=place, message=message, cure=_LIST_CURE))
-            if not name.startswith(("ansible_", "remedy_")):
+            if not self.wants(name):
                 continue
             if name.startswith("remedy_") and name not in REMEDY_VARIABLES:
                 near = nearest(name, REMEDY_VARIABLES, most=1)
@@ -167,7 +234,7 @@ class Graph:
                 self.problems.append(Problem(place=place, message=message, cure=cure))
                 continue
             self._warn_of_misspelt(name, owner, place)
-            variable = Variable(name=name, owner=owner, file=file, node=entry.value)
+            variable = Variable(name=name, owner=owner, file=file, node=entry.value, text_cure=text_cure)
             self._warn_of_literal(variable)
             target[name] = variable
 
@@ -201,11 +268,12 @@ class Graph:
         shown = untrusted(name, characters_max=80)
         message = f"'{shown}' cannot name a {kind}"
         cure = f"write 1 to 253 letters, digits and {signs}"
-        if kind == "host" and re.search(r"\s\S+=", name):
-            cure = _LIST_CURE
-            message = f"'{untrusted(name.split()[0], characters_max=80)} …' looks like an INI inventory, {_NOT_YET}"
+        if kind == "host" and (found := _ASSIGNMENT.search(name)):
+            # What follows the sign may be a password.
+            shown = untrusted(name[: found.end()], characters_max=80)
+            message = f"'{shown}…' cannot name a host"
+            cure = "variables stand below the name in YAML, behind it in INI, and nowhere in a list"
         self.problems.append(Problem(place=place, message=message, cure=cure))
 
 
-_NOT_YET = "which is not supported yet"
 _LIST_CURE = "let Ansible write it out: ansible-inventory -i FILE --list > inventory.json"

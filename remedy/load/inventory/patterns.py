@@ -1,5 +1,5 @@
 """
-Host patterns: names, groups and globs, joined as Ansible joins them.
+Host patterns: names, groups, globs, regular expressions and subscripts, joined as Ansible joins them.
 
 Unions come first, then intersections, then exclusions, in whatever order they
 are written. What names nothing is an error, for a mistyped exclusion is the
@@ -8,30 +8,21 @@ worst kind of mistake.
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from itertools import pairwise
 from pathlib import Path
 
 from remedy.errors import NothingNamed, UsageError
 from remedy.load.beneath import read_file
 from remedy.load.inventory.hosts import Inventory
+from remedy.load.inventory.terms import Term, read_term
 from remedy.text import nearest, untrusted
 
 __all__ = ["check_pattern", "select"]
 
 _FILE_BYTES_MAX = 1_048_576
 _TERMS_MAX = 100_000
-_SUBSCRIPT = re.compile(r"\[[^\]]*:[^\]]*\]|\[-?[0-9]+(?:-[0-9]*)?\]$")
 _GLOB = re.compile(r"[*?\[]")
-_TEMPLATE = re.compile(r"\{\{|\{%")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Term:
-    """One term: '' adds, '&' keeps only, '!' takes away."""
-
-    sign: str
-    name: str
 
 
 def check_pattern(pattern: str, *, files: bool = True) -> None:
@@ -46,7 +37,7 @@ def check_pattern(pattern: str, *, files: bool = True) -> None:
     pieces = _pieces(pattern, {})
     if not files and any(piece.startswith("@") for piece in pieces):
         raise UsageError("'@' and a file are for --limit; write the names or a group here")
-    _checked([_term(piece) for piece in pieces if not piece.startswith("@")], pattern, has_files=_has_files(pieces))
+    _checked([read_term(piece) for piece in pieces if not piece.startswith("@")], pattern, has_files=_has_files(pieces))
 
 
 def select(pattern: str, inventory: Inventory, *, what: str, must_exist: bool = True) -> tuple[str, ...]:
@@ -65,7 +56,7 @@ def select(pattern: str, inventory: Inventory, *, what: str, must_exist: bool = 
         _checked(terms, pattern)
     except UsageError as exc:
         raise UsageError(f"{what}: {exc}") from None
-    named = {term: _named(term.name, inventory) for term in dict.fromkeys(terms)}
+    named = {term: _named(term, inventory) for term in dict.fromkeys(terms)}
     if must_exist:
         _refuse_nothing([term for term, names in named.items() if names is None], inventory, what)
     chosen: set[str] = set()
@@ -85,12 +76,12 @@ def _has_files(pieces: Iterable[str]) -> bool:
     return any(piece.startswith("@") for piece in pieces)
 
 
-def _terms(pattern: str, inventory: Inventory) -> Iterator[_Term]:
+def _terms(pattern: str, inventory: Inventory) -> Iterator[Term]:
     for piece in _pieces(pattern, inventory.hosts):
         if piece.startswith("@"):
             yield from _file_terms(piece[1:], inventory)
         else:
-            yield _term(piece)
+            yield read_term(piece)
 
 
 def _pieces(pattern: str, hosts: Iterable[str]) -> list[str]:
@@ -113,32 +104,32 @@ def _pieces(pattern: str, hosts: Iterable[str]) -> list[str]:
 
 
 def _split(text: str, separator: str) -> list[str]:
-    """Split at a separator outside of brackets."""
-    return re.split(rf"{separator}(?![^\[\]]*\])", text) if "[" in text else text.split(separator)
+    """Split at a separator outside of brackets: the next bracket behind it closes none."""
+    if "[" not in text:
+        return text.split(separator)
+    cuts = [len(text)]
+    following = ""
+    for at in range(len(text) - 1, -1, -1):
+        if text[at] in "[]":
+            following = text[at]
+        elif text[at] == separator and following != "]":
+            cuts.append(at)
+    return [text[start:end] for start, end in _between(cuts[::-1])]
 
 
-def _term(piece: str) -> _Term:
-    sign = piece[0] if piece[0] in "!&" else ""
-    name = piece[len(sign) :].strip()
-    shown = untrusted(name, characters_max=80)
-    if name.startswith(("!", "&", "@")):
-        raise UsageError(f"'{untrusted(piece, characters_max=80)}' cannot be read; write one sign and a name")
-    if name.startswith("~"):
-        raise UsageError(f"regular expressions such as '{shown}' are not supported yet; write a glob such as web*")
-    if _SUBSCRIPT.search(name):
-        raise UsageError(f"ranges and subscripts such as '{shown}' are not supported yet; write names or a glob")
-    if _TEMPLATE.search(name):
-        raise UsageError(f"templates such as '{shown}' are not supported; write the names")
-    return _Term(sign=sign, name=name)
+def _between(cuts: list[int]) -> Iterator[tuple[int, int]]:
+    yield 0, cuts[0]
+    for cut, following in pairwise(cuts):
+        yield cut + 1, following
 
 
-def _checked(terms: Iterable[_Term], pattern: str, *, has_files: bool = False) -> None:
+def _checked(terms: Iterable[Term], pattern: str, *, has_files: bool = False) -> None:
     if not has_files and all(term.sign for term in terms):
         shown = untrusted(pattern, characters_max=80)
         raise UsageError(f"'{shown}' only takes hosts away; say first from which, such as 'all:{shown.lstrip(':,')}'")
 
 
-def _file_terms(name: str, inventory: Inventory) -> Iterator[_Term]:
+def _file_terms(name: str, inventory: Inventory) -> Iterator[Term]:
     shown = untrusted(name, characters_max=200)
     try:
         text = read_file(Path(name), bytes_max=_FILE_BYTES_MAX).decode("utf-8")
@@ -153,32 +144,61 @@ def _file_terms(name: str, inventory: Inventory) -> Iterator[_Term]:
         raise UsageError(f"the file '{shown}' names no host")
     for line in lines:
         for piece in _pieces(line, inventory.hosts):
-            yield _term(piece)
+            yield read_term(piece)
 
 
-def _named(name: str, inventory: Inventory) -> frozenset[str] | None:
-    """Return the hosts a term names; None when neither host nor group is called so."""
-    if name in inventory.groups:
-        return frozenset(inventory.groups[name])
-    if name in inventory.hosts:
-        return frozenset([name])
-    if not _GLOB.search(name):
+def _named(term: Term, inventory: Inventory) -> frozenset[str] | None:
+    """Return the hosts a term names; None when there is nothing of that name, or not so many of them."""
+    if term.subscript is None and term.name in inventory.groups:
+        return frozenset(inventory.groups[term.name])
+    if term.name in inventory.hosts:
+        return frozenset([term.name])
+    found = _matching(term, inventory)
+    if found is None:
         return None
-    if name == "*":
-        return frozenset(inventory.hosts)
-    groups = [group for group in inventory.groups if fnmatchcase(group, name)]
-    hosts = [host for host in inventory.hosts if fnmatchcase(host, name)]
+    if term.subscript is None:
+        return frozenset(found)
+    return frozenset(term.subscript.of(found)) or None
+
+
+def _matching(term: Term, inventory: Inventory) -> list[str] | None:
+    """
+    Return the hosts a term names before its subscript, in the order of the inventory; None when nothing is so called.
+
+    As in Ansible a host stands there again for each group that matches, and by itself.
+    """
+    hosts = inventory.order.hosts if inventory.order is not None else tuple(inventory.hosts)
+    groups = tuple(inventory.order.direct) if inventory.order is not None else tuple(inventory.groups)
+    name, expression = term.expressed, term.expression
+    if expression is not None:
+        groups = tuple(each for each in groups if expression.match(each))
+        hosts = tuple(each for each in hosts if expression.match(each))
+    elif _GLOB.search(name):
+        groups = tuple(each for each in groups if fnmatchcase(each, name))
+        hosts = tuple(each for each in hosts if fnmatchcase(each, name))
+    else:
+        groups = (name,) if name in inventory.groups else ()
+        hosts = (name,) if name in inventory.hosts else ()
     if not groups and not hosts:
         return None
-    return frozenset(hosts).union(*(inventory.groups[group] for group in groups))
+    found = [host for group in groups for host in _ordered(group, inventory)]
+    return [*found, *hosts]
 
 
-def _refuse_nothing(terms: Iterable[_Term], inventory: Inventory, what: str) -> None:
+def _ordered(group: str, inventory: Inventory) -> tuple[str, ...]:
+    return inventory.order.hosts_of(group) if inventory.order is not None else inventory.groups[group]
+
+
+def _refuse_nothing(terms: Iterable[Term], inventory: Inventory, what: str) -> None:
     messages = []
     known = [*inventory.hosts, *inventory.groups]
     for term in terms:
         shown = untrusted(term.name, characters_max=80)
-        near = nearest(term.name, known)
+        if term.subscript is not None and (found := _matching(term, inventory)) is not None:
+            expressed = untrusted(term.expressed, characters_max=80)
+            messages.append(f"{what}: '{shown}' names nothing; {expressed} has {len(found)} hosts, counted from 0")
+            continue
+        near = () if term.expression is not None else nearest(term.expressed, known)
         cure = f"did you mean {' or '.join(near)}?" if near else "`remedy inventory` lists what there is"
         messages.append(f"{what}: no host or group is named '{shown}'; {cure}")
     if messages:

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 from remedy.errors import Place, Problem
 from remedy.load.inventory.graph import Graph, Group, Variable
+from remedy.load.inventory.hosts import Order
 from remedy.load.nodes import ScalarNode
 
-__all__ = ["Resolved", "resolve"]
+__all__ = ["Resolved", "order_of", "resolve"]
 
 _PARAMS = "remedy_params"
 _PRIORITY = "ansible_group_priority"
@@ -25,7 +26,8 @@ class Resolved:
     One host's groups and effective variables.
 
     `params` has every remedy_params along the order, weakest first, for they are
-    merged; `barred` are reasons why its variables cannot all be known.
+    merged; `barred` are reasons why its variables cannot all be known. `layers` are
+    all assignments, weakest first.
     """
 
     name: str
@@ -33,6 +35,7 @@ class Resolved:
     variables: Mapping[str, Variable]
     params: tuple[Variable, ...]
     barred: tuple[str, ...]
+    layers: tuple[Mapping[str, Variable], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +46,7 @@ class _Inherited:
     variables: Mapping[str, Variable]
     params: tuple[Variable, ...]
     barred: tuple[str, ...]
+    layers: tuple[Mapping[str, Variable], ...]
 
 
 def resolve(graph: Graph) -> tuple[list[Resolved], dict[str, tuple[str, ...]]]:
@@ -54,7 +58,7 @@ def resolve(graph: Graph) -> tuple[list[Resolved], dict[str, tuple[str, ...]]]:
     for name in order:
         ancestors[name] = frozenset(parents[name]).union(*(ancestors[parent] for parent in parents[name]))
         depths[name] = max((depths[parent] + 1 for parent in parents[name]), default=0)
-    direct = _direct_groups(graph, ancestors)
+    direct = _direct_groups(graph)
     rank = {name: (depths[name], _priority(graph, name), name) for name in order}
     inherited: dict[frozenset[str], _Inherited] = {}
     members: dict[str, list[str]] = {name: [] for name in graph.groups}
@@ -69,6 +73,26 @@ def resolve(graph: Graph) -> tuple[list[Resolved], dict[str, tuple[str, ...]]]:
             members[group].append(name)
         hosts.append(_resolved(name, graph.hosts[name], common))
     return hosts, {name: tuple(members[name]) for name in sorted(members)}
+
+
+def order_of(graph: Graph) -> Order:
+    """Return hosts and groups in the order they were found in; groups without a parent are the last below `all`."""
+    direct = _direct_groups(graph)
+    parents = _parents(graph)
+    listed = {name: [host for host in group.hosts if name in direct[host]] for name, group in graph.groups.items()}
+    listed["ungrouped"] += [
+        host for host, groups in direct.items() if "ungrouped" in groups and host not in graph.groups["ungrouped"].hosts
+    ]
+    children = {name: list(group.children) for name, group in graph.groups.items()}
+    # Ansible makes `ungrouped` a child of `all` before it reads anything, and orphans when it has read everything.
+    below = [name for name in ("ungrouped", *children["all"]) if name != "all"]
+    below += [name for name, of_name in parents.items() if of_name == ["all"] and name not in children["all"]]
+    children["all"] = list(dict.fromkeys(below))
+    return Order(
+        hosts=tuple(graph.hosts),
+        direct={name: tuple(hosts) for name, hosts in listed.items()},
+        children={name: tuple(of_name) for name, of_name in children.items()},
+    )
 
 
 def _parents(graph: Graph) -> dict[str, list[str]]:
@@ -114,15 +138,18 @@ def _circle_place(graph: Graph, names: Iterable[str]) -> Place:
     return max(place for name in circle for child, place in graph.groups[name].children.items() if child in circle)
 
 
-def _direct_groups(graph: Graph, ancestors: Mapping[str, frozenset[str]]) -> dict[str, set[str]]:
+def _direct_groups(graph: Graph) -> dict[str, set[str]]:
     direct: dict[str, set[str]] = {name: set() for name in graph.hosts}
     for group, settings in graph.groups.items():
         for host in settings.hosts:
             direct[host].add(group)
     for groups in direct.values():
         named = groups - {"all", "ungrouped"}
+        is_in_all = "all" in groups
         groups.clear()
         groups.update(named or {"ungrouped"})
+        if is_in_all:
+            groups.add("all")
     return direct
 
 
@@ -158,6 +185,7 @@ def _inherit(graph: Graph, groups: list[str]) -> _Inherited:
         variables=variables,
         params=tuple(layer[_PARAMS] for layer in layers if _PARAMS in layer),
         barred=tuple(reason for group in settings for reason in group.barred),
+        layers=tuple(layers),
     )
 
 
@@ -169,4 +197,5 @@ def _resolved(name: str, own: Group, common: _Inherited) -> Resolved:
         variables={**common.variables, **own.inline, **own.filed},
         params=(*common.params, *(layer[_PARAMS] for layer in layers if _PARAMS in layer)),
         barred=(*common.barred, *own.barred),
+        layers=(*common.layers, *layers),
     )

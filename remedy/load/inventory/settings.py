@@ -6,10 +6,10 @@ from pathlib import Path, PurePosixPath
 from typing import assert_never
 
 from remedy.errors import Problem
-from remedy.load.inventory.graph import LITERAL_VARIABLES, Variable, is_template
+from remedy.load.inventory.graph import LITERAL_VARIABLES, REMEDY_VARIABLES, Variable, is_template
 from remedy.load.inventory.precedence import Resolved
 from remedy.load.inventory.variables import HostVariables, shown_name
-from remedy.load.inventory.winrm import winrm_connection
+from remedy.load.inventory.winrm import WINRM_VARIABLES, winrm_connection
 from remedy.load.nodes import ListNode, MappingNode, Node, OpaqueNode, ScalarNode, plain
 from remedy.load.scalars import doubt_cure
 from remedy.load.typed import typed_param
@@ -17,7 +17,7 @@ from remedy.model import Connection, Host, Params, ParamValue, Platform, Transpo
 from remedy.port import Shell
 from remedy.text import nearest
 
-__all__ = ["HostReader"]
+__all__ = ["SHOWN_VARIABLES", "HostReader"]
 
 _TRANSPORTS: Mapping[str, Transport] = {
     "ssh": Transport.SSH,
@@ -68,6 +68,19 @@ _DEFAULTS: Mapping[str, frozenset[str]] = {
     "ansible_ssh_extra_args": frozenset({""}),
     "ansible_ssh_args": frozenset({""}),
 }
+SHOWN_VARIABLES = (
+    (
+        WINRM_VARIABLES
+        | _READ
+        | _HARMLESS
+        | frozenset(_DEFAULTS)
+        | frozenset(REMEDY_VARIABLES)
+        | {"ansible_become", "ansible_connection", "ansible_group_priority", "ansible_shell_type"}
+    )
+    - LITERAL_VARIABLES
+    - {"ansible_ssh_common_args", "ansible_ssh_extra_args", "ansible_ssh_args"}
+)
+"""Variables whose values say how a host is reached and may be shown; arguments may hold a password."""
 
 
 class HostReader:

@@ -1,26 +1,21 @@
 """An inventory from wherever it was named: a file, a folder, standard input, or hosts with commas."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
 from remedy.errors import FilesError, Place, Problem, UsageError
-from remedy.load.beneath import read_file
-from remedy.load.inventory.forms import LIST_CURE, read_json_groups, read_names, read_yaml_groups
+from remedy.load.inventory.files import STDIN, read_folder, read_inventory_file, read_inventory_text
 from remedy.load.inventory.graph import Graph
 from remedy.load.inventory.hosts import Inventory
-from remedy.load.inventory.precedence import resolve
+from remedy.load.inventory.precedence import order_of, resolve
+from remedy.load.inventory.ranges import host_term
 from remedy.load.inventory.settings import HostReader
 from remedy.load.inventory.vars_files import read_vars_files
-from remedy.load.yaml_events import INVENTORY_LIMITS
 from remedy.model import Host, Params, Transport
+from remedy.text import untrusted
 
-__all__ = ["load_inventory"]
-
-_YAML = frozenset({".yaml", ".yml"})
-_IGNORED = frozenset({".bak", ".cfg", ".md", ".orig", ".pyc", ".pyo", ".retry", ".rpm", ".rst", ".swp"})
-_VARS_FOLDERS = frozenset({"group_vars", "host_vars"})
-_STDIN = "standard input"
+__all__ = ["load_inventory", "read_graph"]
 
 
 def load_inventory(
@@ -38,10 +33,7 @@ def load_inventory(
         UsageError: the source is empty or does not exist.
         FilesError: the problems of all its files, together.
     """
-    graph = Graph()
-    folder = _read_source(graph, source, stdin_text)
-    if graph.problems:
-        raise FilesError(graph.problems)
+    graph, folder = read_graph(source, stdin_text=stdin_text)
     reader = HostReader(folder=folder, types=types, untyped=untyped)
     resolved, groups = resolve(graph)
     hosts = {host.name: _localhost(source, reader.host(host)) for host in resolved}
@@ -54,12 +46,47 @@ def load_inventory(
         hosts=MappingProxyType(hosts),
         groups=MappingProxyType(groups),
         source=source,
+        order=order_of(graph),
         warnings=tuple(sorted({*graph.warnings, *reader.warnings})),
     )
 
 
+def read_graph(source: str, *, stdin_text: str | None = None, graph: Graph | None = None) -> tuple[Graph, Path | None]:
+    """
+    Return groups, hosts and variables as they are written, and the folder that relative paths are meant from.
+
+    Raises:
+        UsageError: the source is empty or does not exist.
+        FilesError: the problems of all its files, together.
+    """
+    graph = graph or Graph()
+    folder = _read_source(graph, source, stdin_text)
+    if graph.problems:
+        raise FilesError(graph.problems)
+    return graph, folder
+
+
+def _read_names(graph: Graph, source: str) -> None:
+    """Add the hosts of a list with commas; a port may stand behind each."""
+    place = Place(file=source)
+    for name in source.split(","):
+        name = name.strip()
+        if _is_range(name):
+            message = f"'{untrusted(name, characters_max=80)}' cannot name a host"
+            graph.problems.append(Problem(place=place, message=message, cure="ranges stand in files; name each host"))
+        elif name:
+            graph.add_hosts(name, place, group=None)
+
+
+def _is_range(name: str) -> bool:
+    try:
+        return host_term(name).is_range
+    except ValueError:
+        return False  # Whoever adds it says what is wrong.
+
+
 def _shown(source: str) -> str:
-    return _STDIN if source == "-" else source
+    return STDIN if source == "-" else source
 
 
 def _localhost(source: str, host: Host) -> Host:
@@ -81,85 +108,19 @@ def _read_source(graph: Graph, source: str, stdin_text: str | None) -> Path | No
     if source == "-":
         if stdin_text is None:
             raise UsageError("'-i -' reads the inventory from standard input, and there is none")
-        _read_text(graph, stdin_text)
+        read_inventory_text(graph, stdin_text)
         return None
     path = Path(source)
     if path.is_dir():
-        _read_folder(graph, path)
+        read_folder(graph, path)
         read_vars_files(graph, path)
         return path
     if "," in source and not path.exists():
-        for name in source.split(","):
-            if name.strip():
-                graph.add_host(name.strip(), Place(file=source))
+        _read_names(graph, source)
         return None
     if not path.exists():
         cure = f"for a host of that name write '{source},'"
         raise UsageError(f"there is no inventory '{source}'; {cure}")
-    if _read_one(graph, path):
+    if read_inventory_file(graph, path):
         read_vars_files(graph, path.parent)
     return path.parent
-
-
-def _read_text(graph: Graph, text: str) -> None:
-    if len(text) > INVENTORY_LIMITS.bytes_max:
-        message = f"is larger than {INVENTORY_LIMITS.bytes_max // 1_048_576} MiB"
-        graph.problems.append(Problem(place=Place(file=_STDIN), message=message))
-    elif text.lstrip()[:1] == "{":
-        _noting(graph, lambda: read_json_groups(graph, text, file=_STDIN))
-    else:
-        read_names(graph, text, file=_STDIN)
-
-
-def _read_folder(graph: Graph, folder: Path) -> None:
-    found = False
-    for path in sorted(folder.iterdir(), key=lambda path: path.name):
-        if path.name.startswith(".") or path.name.endswith("~") or path.suffix in _IGNORED:
-            continue
-        if path.is_dir():
-            if path.name not in _VARS_FOLDERS:
-                message = "folders in an inventory folder are not supported yet"
-                graph.problems.append(Problem(place=Place(file=str(path)), message=message, cure=LIST_CURE))
-            continue
-        found = True
-        _read_one(graph, path)
-    if not found:
-        graph.problems.append(
-            Problem(place=Place(file=str(folder)), message="the inventory folder holds no inventory file")
-        )
-
-
-def _read_one(graph: Graph, path: Path) -> bool:
-    """Read one file by its form; say whether variables beside it count (`ansible-inventory` merged them already)."""
-    file = str(path)
-    try:
-        raw = read_file(path, bytes_max=INVENTORY_LIMITS.bytes_max)
-    except (OSError, ValueError) as exc:
-        graph.problems.append(Problem(place=Place(file=file), message=str(exc)))
-        return False
-    if path.suffix in _YAML and not (raw.lstrip()[:1] == b"{" and b'"_meta"' in raw):
-        _noting(graph, lambda: read_yaml_groups(graph, raw, file=file))
-        return True
-    if path.suffix == ".json" or raw.lstrip()[:1] == b"{":
-        _noting(graph, lambda: read_json_groups(graph, raw, file=file))
-        return False
-    if path.suffix == ".ini":
-        message = "INI inventories are not supported yet"
-        graph.problems.append(Problem(place=Place(file=file), message=message, cure=LIST_CURE))
-        return False
-    if raw.startswith(b"#!"):
-        message = "inventory programs are not run by remedy"
-        graph.problems.append(Problem(place=Place(file=file), message=message, cure=LIST_CURE))
-        return False
-    try:
-        read_names(graph, raw.decode("utf-8"), file=file)
-    except UnicodeDecodeError:
-        graph.problems.append(Problem(place=Place(file=file), message="is not UTF-8 text", cure="save it as UTF-8"))
-    return True
-
-
-def _noting(graph: Graph, read: Callable[[], None]) -> None:
-    try:
-        read()
-    except FilesError as exc:
-        graph.problems.extend(exc.problems)

@@ -56,7 +56,7 @@ class HostVariables:
             return None
         variable, value = found
         if not isinstance(value, str):
-            self._problems.append(variable.problem("must be text", "put it in quotes"))
+            self._problems.append(variable.problem("must be text", variable.text_cure))
             return None
         return value
 
@@ -99,7 +99,7 @@ class HostVariables:
             self._problems.append(variable.problem("must be a list of words"))
             return ()
         if any(is_template(word) for word in words):
-            self.barred.append(f"{variable.name} is a template, which only Ansible can fill in; write the value")
+            self._bar(variable, " is a template, which only Ansible can fill in; write the value")
             return ()
         return words
 
@@ -133,13 +133,13 @@ class HostVariables:
             if is_reference(node.value):
                 return node.value
             if is_template(node.value):
-                self.barred.append(f"{variable.name} is a template; write env:NAME or file:/PATH")
+                self._bar(variable, " is a template; write env:NAME or file:/PATH")
                 return None
         if isinstance(node, ScalarNode):
             self.barred.append(f"{variable.name}: a literal password is never used; write env:NAME or file:/PATH")
         else:
             what = node.what if isinstance(node, OpaqueNode) else "this form"
-            self.barred.append(f"{variable.name}: {what} is not read by remedy; write env:NAME or file:/PATH")
+            self._bar(variable, f": {what} is not read by remedy; write env:NAME or file:/PATH")
         return None
 
     def path(self, name: str) -> str | None:
@@ -163,8 +163,14 @@ class HostVariables:
             if not says_how(name) or _is_unset(self._variables[name]):
                 continue
             value = _scalar(self._variables[name])
-            if value is None or str(value) not in harmless.get(name, ()):
+            if value is None or is_template(str(value)):
+                self._bar(self._variables[name], f" is not supported; {cure(name)}")
+            elif str(value) not in harmless.get(name, ()):
                 self.barred.append(f"{name} is not supported; {cure(name)}")
+
+    def _bar(self, variable: Variable, reason: str) -> None:
+        """Bar the host for a variable that only Ansible could make out; the reason names where it stands."""
+        self.barred.append(f"{variable.name}{reason} ({variable.place})")
 
     def _found(self, names: tuple[str, ...]) -> Variable | None:
         """Return the variable by its first name, or by an older one; two that differ bar the host."""
@@ -186,7 +192,7 @@ class HostVariables:
             self._no_value(variable, node)
             return None
         if isinstance(node.value, str) and is_template(node.value):
-            self.barred.append(f"{variable.name} is a template, which only Ansible can fill in; write the value")
+            self._bar(variable, " is a template, which only Ansible can fill in; write the value")
             return None
         if node.doubt:
             self._problems.append(variable.problem(node.doubt, doubt_cure(node.doubt)))
@@ -195,9 +201,9 @@ class HostVariables:
 
     def _no_value(self, variable: Variable, node: Node) -> None:
         if isinstance(node, OpaqueNode):
-            self.barred.append(f"{variable.name}: {node.what} is not read by remedy; write the value")
+            self._bar(variable, f": {node.what} is not read by remedy; write the value")
         elif isinstance(node, MappingNode) and any(key.startswith("__ansible_") for key in node.entries):
-            self.barred.append(f"{variable.name} is encrypted or marked by Ansible; write the value")
+            self._bar(variable, " is encrypted or marked by Ansible; write the value")
         else:
             self._problems.append(variable.problem("must be one value, not a list or a mapping"))
 

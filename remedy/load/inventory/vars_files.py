@@ -47,7 +47,8 @@ def _folder_files(folder: Path, *, depth: int) -> Iterator[Path]:
         if path.name.startswith(".") or path.name.endswith("~"):
             continue
         if path.is_dir():
-            if depth < _DEPTH_MAX:
+            # Ansible passes a folder such as conf.d over.
+            if depth < _DEPTH_MAX and not path.suffix:
                 yield from _folder_files(path, depth=depth + 1)
         elif path.suffix in _SUFFIXES:
             yield path

@@ -15,7 +15,7 @@ from remedy.load.inventory.variables import HostVariables, shown_name
 from remedy.model import Connection
 from remedy.port import Shell, WinRM, WinRMAuth
 
-__all__ = ["COMPUTER_NAME_MAX", "winrm_connection"]
+__all__ = ["COMPUTER_NAME_MAX", "WINRM_VARIABLES", "winrm_connection"]
 
 COMPUTER_NAME_MAX = 15
 """Windows cuts computer names to so many characters. Source: NetBIOS, as %COMPUTERNAME% has it."""
@@ -65,6 +65,9 @@ _HARMLESS = frozenset(
         "ansible_winrm_credssp_minimum_version",
     }
 )
+WINRM_VARIABLES = (_READ | _HARMLESS) - {"ansible_winrm_kinit_args", "ansible_winrm_kinit_env_vars"}
+"""Variables of WinRM whose values may be shown, but for passwords."""
+
 _YES = frozenset({"True", "true", "yes", "on", "1"})
 _NO = frozenset({"False", "false", "no", "off", "0"})
 _HARMLESS_VALUES: Mapping[str, frozenset[str]] = {
