@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from remedy.cli.signatures import applying, holding, judging, past_runs
+from remedy.cli.signatures import applying, describing, holding, judging, linting, past_runs
 
 __all__ = ["app"]
 
@@ -49,7 +49,10 @@ def _root(
 for _command in (
     judging.init,
     judging.validate,
+    linting.lint,
     judging.inventory,
+    describing.schema,
+    describing.config,
     judging.scan,
     applying.apply,
     judging.why,
@@ -69,3 +72,8 @@ _audit = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="The audi
 _audit.command("verify")(past_runs.audit_verify)
 _audit.command("show")(past_runs.audit_show)
 app.add_typer(_audit, name="audit")
+
+_rules = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="The rules: which there are, what they mean.")
+_rules.command("list")(describing.rules_list)
+_rules.command("show")(describing.rules_show)
+app.add_typer(_rules, name="rules")

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-__all__ = ["complete_group", "complete_host", "complete_rule"]
+__all__ = ["complete_group", "complete_host", "complete_rule", "complete_schema"]
 
 
 def complete_rule(incomplete: str) -> list[str]:
@@ -22,6 +22,18 @@ def complete_group(incomplete: str) -> list[str]:
     """Return the groups whose name begins like this."""
     _, _, groups = _names()
     return [name for name in groups if name.startswith(incomplete)]
+
+
+def complete_schema(incomplete: str) -> list[str]:
+    """Return the kinds of files that begin like this; after a kind and a dot, its keys."""
+    from remedy.load.schema import SCHEMA_KINDS, load_schema
+    from remedy.render.schema import schema_keys
+
+    kind, dot, _ = incomplete.partition(".")
+    if not dot or kind not in SCHEMA_KINDS:
+        return [name for name in SCHEMA_KINDS if name.startswith(incomplete)]
+    paths = [f"{kind}.{key.path.replace('[]', '')}" for key in schema_keys(load_schema(kind))]
+    return [path for path in paths if path.startswith(incomplete)]
 
 
 def _names() -> tuple[list[str], list[str], list[str]]:

@@ -44,7 +44,7 @@ _SINGLE = {
         for name in (
             *("--limit", "--inventory", "--rules", "--output", "--state", "--save", "--readings", "--reason"),
             *("--ssh-config", "--accept-matched", "--max-unseen", "--most", "--since", "--until", "--for"),
-            *("--plan", "--plan-out", "--from-run", "--outcome", "--override"),
+            *("--plan", "--plan-out", "--from-run", "--outcome", "--override", "--write"),
         )
     },
 }

@@ -3,19 +3,23 @@
 import os
 import stat
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import reduce
 from pathlib import Path
 from typing import Any
 
-from remedy.errors import FilesError, RemedyError, UsageError
-from remedy.load.document import Document
+from remedy.errors import FilesError, Place, RemedyError, UsageError
+from remedy.load.document import Document, Route
 from remedy.load.safeguards import load_safeguards, read_settings_file, status_of
+from remedy.origins import Origin, OriginKind, Setting
 from remedy.safeguards import NO_SAFEGUARDS, Safeguards
 
-__all__ = ["SYSTEM_FILE", "Config", "load_config", "state_alone"]
+__all__ = ["SYSTEM_FILE", "VARIABLES", "Config", "load_config", "state_alone"]
 
 SYSTEM_FILE = Path("/etc/remedy/remedy.yaml")
+VARIABLES: Mapping[str, str] = {"rules": "REMEDY_RULES", "inventory": "REMEDY_INVENTORY", "state": "REMEDY_STATE"}
+"""The variable of each setting that has one; remedy reads no other variable of its own."""
+
 _NAME = "remedy.yaml"
 
 
@@ -28,6 +32,8 @@ class Config:
     `safeguards` are those of all `safeguard_files`, the nearest remedy.yaml and the
     system's, which hold together: no file can take back what the other protects.
     `safeguard_files_absent` are places where one may still appear during a run.
+    `named` is everything that names rules, inventory and state, the first that
+    does in effect; `laid_down` is what the safeguard files say, key by key.
     """
 
     rules: Path | None
@@ -40,6 +46,8 @@ class Config:
     safeguards: Safeguards = NO_SAFEGUARDS
     safeguard_files: tuple[Path, ...] = ()
     safeguard_files_absent: tuple[Path, ...] = ()
+    named: tuple[Setting, ...] = ()
+    laid_down: tuple[Setting, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +55,8 @@ class _Settings:
     file: Path
     values: Mapping[str, Any]
     safeguards: Safeguards
+    laid_down: tuple[Setting, ...] = ()
+    places: Mapping[str, Place] = field(default_factory=dict)
 
     def path(self, key: str, home: Path) -> str:
         """Return the path under key, relative to the file it stands in; `~/` is the caller's home."""
@@ -77,26 +87,26 @@ def load_config(
         FilesError: a remedy.yaml is wrong.
     """
     found = list(_settings(directory, system_file))
-    rules, rules_by = _first("rules", rules_flag, "REMEDY_RULES", environment, found)
-    inventory, inventory_by = _first("inventory", inventory_flag, "REMEDY_INVENTORY", environment, found)
-    state, state_by = _first("state", state_flag, "REMEDY_STATE", environment, found)
-    if rules is None and (directory / "rules").is_dir():
-        rules, rules_by = str(directory / "rules"), "./rules"
-    if inventory is None:
-        inventory, inventory_by = _usual_inventory(directory)
-    binding = [*found, *_binding_beside(found, rules, inventory)]
+    rules = _named("rules", rules_flag, environment, found, _usual_rules(directory))
+    inventory = _named("inventory", inventory_flag, environment, found, _usual_inventory(directory))
+    state = _named("state", state_flag, environment, found, ())
+    (rules_path, rules_by), (inventory_path, inventory_by) = _first(rules), _first(inventory)
+    state_path, state_by = _first(state)
+    binding = [*found, *_binding_beside(found, rules_path, inventory_path)]
     files = tuple(settings.file for settings in binding)
     return Config(
-        rules=Path(rules) if rules is not None else None,
+        rules=Path(rules_path) if rules_path is not None else None,
         rules_named_by=rules_by,
-        inventory=inventory,
+        inventory=inventory_path,
         inventory_named_by=inventory_by,
-        state=Path(state) if state is not None else None,
+        state=Path(state_path) if state_path is not None else None,
         state_named_by=state_by,
         config_file=found[0].file if found else None,
         safeguards=reduce(Safeguards.joined, (settings.safeguards for settings in binding), NO_SAFEGUARDS),
         safeguard_files=files,
         safeguard_files_absent=() if system_file in files else (system_file,),
+        named=(*rules, *inventory, *state),
+        laid_down=tuple(setting for settings in binding for setting in settings.laid_down),
     )
 
 
@@ -124,32 +134,50 @@ def state_alone(directory: Path, *, environment: Mapping[str, str]) -> str | Non
     return None
 
 
-def _first(
-    key: str, flag: str | None, variable: str, environment: Mapping[str, str], found: list[_Settings]
-) -> tuple[str | None, str]:
+def _named(
+    key: str, flag: str | None, environment: Mapping[str, str], found: Sequence[_Settings], usual: tuple[Setting, ...]
+) -> tuple[Setting, ...]:
+    """Return everything that names a setting, in the order of precedence: the first is in effect."""
+    named: list[Setting] = []
     if flag is not None:
         if not flag.strip():
             raise UsageError(f"--{key} is empty; name a path or leave it out")
-        return flag, f"--{key}"
+        named.append(Setting(key=key, value=flag, origin=Origin(kind=OriginKind.FLAG, name=f"--{key}")))
+    variable = VARIABLES[key]
     if environment.get(variable):
-        return environment[variable], variable
+        origin = Origin(kind=OriginKind.VARIABLE, name=variable)
+        named.append(Setting(key=key, value=environment[variable], origin=origin))
     for settings in found:
         if key in settings.values:
             is_list = key == "inventory" and "," in settings.values[key]
-            return settings.values[key] if is_list else settings.path(key, _home(environment)), str(settings.file)
-    return None, ""
+            value = settings.values[key] if is_list else settings.path(key, _home(environment))
+            origin = Origin(kind=OriginKind.FILE, name=str(settings.file), place=settings.places[key])
+            named.append(Setting(key=key, value=value, origin=origin))
+    return (*named, *usual)
+
+
+def _first(named: tuple[Setting, ...]) -> tuple[str | None, str]:
+    return (str(named[0].value), named[0].origin.name) if named else (None, "")
+
+
+def _usual(key: str, path: Path, by: str) -> tuple[Setting, ...]:
+    return (Setting(key=key, value=str(path), origin=Origin(kind=OriginKind.DEFAULT, name=by)),)
+
+
+def _usual_rules(directory: Path) -> tuple[Setting, ...]:
+    path = directory / "rules"
+    return _usual("rules", path, "./rules") if path.is_dir() else ()
 
 
 def _home(environment: Mapping[str, str]) -> Path:
     return Path(environment["HOME"]) if environment.get("HOME") else Path.home()
 
 
-def _usual_inventory(directory: Path) -> tuple[str | None, str]:
-    if (directory / "inventory.yaml").is_file():
-        return str(directory / "inventory.yaml"), "./inventory.yaml"
-    if (directory / "inventory").is_dir():
-        return str(directory / "inventory"), "./inventory/"
-    return None, ""
+def _usual_inventory(directory: Path) -> tuple[Setting, ...]:
+    file, folder = directory / "inventory.yaml", directory / "inventory"
+    if file.is_file():
+        return _usual("inventory", file, "./inventory.yaml")
+    return _usual("inventory", folder, "./inventory/") if folder.is_dir() else ()
 
 
 def _settings(directory: Path, system_file: Path) -> Iterator[_Settings]:
@@ -220,7 +248,24 @@ def _read(file: Path) -> _Settings:
             document.add(["inventory"], "'-' is for -i only", "name a file, a folder or hosts")
     if document.problems:
         raise FilesError(document.problems)
-    return _Settings(file=file, values=document.raw or {}, safeguards=safeguards)
+    values: Mapping[str, Any] = document.raw or {}
+    return _Settings(
+        file=file,
+        values=values,
+        safeguards=safeguards,
+        laid_down=tuple(_laid_down(document, values)),
+        places={key: document.key_place([key]) for key in values},
+    )
+
+
+def _laid_down(document: Document, values: Mapping[str, Any]) -> Iterator[Setting]:
+    """Yield the safeguards of a file as they stand there, key by key."""
+    routes: list[tuple[str, Route]] = [("protected", ["protected"])] if "protected" in values else []
+    routes += [(f"budgets.{key}", ["budgets", key]) for key in values.get("budgets", {})]
+    routes += [(f"freezes[{index}]", ["freezes", index]) for index in range(len(values.get("freezes", [])))]
+    for key, route in routes:
+        origin = Origin(kind=OriginKind.FILE, name=document.file, place=document.key_place(route))
+        yield Setting(key=key, value=document.value(route), origin=origin)
 
 
 def _refuse_unexpanded(document: Document) -> None:

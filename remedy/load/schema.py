@@ -14,7 +14,7 @@ from remedy.text import nearest, number_text, untrusted
 if TYPE_CHECKING:
     from jsonschema import Draft202012Validator, ValidationError
 
-__all__ = ["SCHEMA_KINDS", "Shape", "check_parts", "check_shape", "load_schema"]
+__all__ = ["SCHEMA_KINDS", "Shape", "check_parts", "check_shape", "load_schema", "schema_bytes"]
 
 SCHEMA_KINDS = ("rule", "signal", "tests", "remedy", "inventory")
 
@@ -31,10 +31,13 @@ _TYPE_WORDS: Mapping[str, str] = {
 
 def load_schema(kind: str) -> dict[str, Any]:
     """Return the published JSON Schema of a kind of file, one of SCHEMA_KINDS."""
-    path = Path(__file__).parent / "schemas" / f"{kind}.schema.json"
-    with path.open(encoding="utf-8") as file:
-        schema: dict[str, Any] = json.load(file)
+    schema: dict[str, Any] = json.loads(schema_bytes(kind))
     return schema
+
+
+def schema_bytes(kind: str) -> bytes:
+    """Return the file of the published JSON Schema of a kind of file, as it is in the package."""
+    return (Path(__file__).parent / "schemas" / f"{kind}.schema.json").read_bytes()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

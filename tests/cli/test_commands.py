@@ -39,11 +39,11 @@ def run(tmp_path: Path) -> Run:
 
 COMMANDS = (
     *("init", "validate", "inventory", "scan", "apply", "why", "runs", "release", "stop", "start", "demo"),
-    *("pause", "unpause", "resume", "reconcile"),
+    *("pause", "unpause", "resume", "reconcile", "lint", "schema", "config"),
 )
 
 
-@pytest.mark.parametrize("command", [*COMMANDS, "audit verify", "audit show"])
+@pytest.mark.parametrize("command", [*COMMANDS, "audit verify", "audit show", "rules list", "rules show"])
 def test_help_has_an_example(run: Run, command: str) -> None:
     """Every command's help shows how it is typed, and the README knows it."""
     done = run(*command.split(), "--help")

@@ -4,6 +4,7 @@ import re
 import shutil
 from pathlib import Path
 
+from remedy.cli.commands.schema import SCHEMA_FOLDER, schema_comment, write_schemas
 from remedy.cli.console import Talk
 from remedy.errors import UsageError
 from remedy.load.repository import load_repository, starter_rules
@@ -45,6 +46,9 @@ _README = """\
 
 Every rule starts with `mode: observe`. When you have seen what it finds, change that line to
 `mode: fix` in `rules/NAME/rule.yaml` and run `remedy apply --dry-run` again.
+
+The first line of each YAML file names a schema in `.remedy/schemas`, by which editors with a YAML
+language server complete and check. `remedy schema --write .remedy/schemas` renews them after an upgrade.
 """
 
 
@@ -64,7 +68,7 @@ def run_init(directory: str) -> int:
         raise UsageError(f"{target} cannot be made: {exc.strerror}") from exc
     load_repository(target / "rules")
     talk = Talk(as_json=False)
-    talk.result([f"made {target}: rules/, inventory.yaml, remedy.yaml, README.md"])
+    talk.result([f"made {target}: rules/, inventory.yaml, remedy.yaml, README.md, {SCHEMA_FOLDER}/"])
     talk.result([f"to let a rule fix, change `mode: observe` to `mode: fix` in {path}" for path in observed])
     talk.result([f"next: cd {target} && remedy validate && remedy scan"])
     return 0
@@ -79,13 +83,16 @@ def _write(target: Path) -> list[Path]:
             continue
         copy = target / "rules" / path.relative_to(source)
         copy.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, copy)
-        if path.name == "rule.yaml":
-            text, changed = _MODE.subn(_OBSERVE, path.read_text(encoding="utf-8"))
-            if changed:
-                copy.write_text(text, encoding="utf-8")
-                observed.append(copy)
-    (target / "remedy.yaml").write_text(_REMEDY_YAML, encoding="utf-8")
-    (target / "inventory.yaml").write_text(_INVENTORY, encoding="utf-8")
+        if path.suffix != ".yaml":
+            shutil.copyfile(path, copy)
+            continue
+        text, changed = _MODE.subn(_OBSERVE, path.read_text(encoding="utf-8"))
+        if changed:
+            observed.append(copy)
+        depth = len(copy.relative_to(target).parts) - 1
+        copy.write_text(schema_comment(path.stem, depth=depth) + text, encoding="utf-8")
+    (target / "remedy.yaml").write_text(schema_comment("remedy", depth=0) + _REMEDY_YAML, encoding="utf-8")
+    (target / "inventory.yaml").write_text(schema_comment("inventory", depth=0) + _INVENTORY, encoding="utf-8")
+    write_schemas(target / SCHEMA_FOLDER)
     (target / "README.md").write_text(_README, encoding="utf-8")
     return observed
