@@ -15,10 +15,11 @@ MEASURED = Path(__file__).with_name("measured_bootstrap.ps1").read_text(encoding
 DIFFERENCES = (
     (
         # Where FIPS mode is on, SHA256.Create() of .NET Framework throws, and every host were
-        # refused. This class is Windows' own, which that mode allows; Get-FileHash of 5.1 takes
-        # it for the same reason. 7 has it too: it is obsolete there, which no script is told.
-        "[Security.Cryptography.SHA256]::Create()",
-        "[Security.Cryptography.SHA256CryptoServiceProvider]::new()",
+        # refused. The other class is Windows' own, which that mode allows; Get-FileHash of 5.1
+        # takes it for the same reason. What was measured comes first.
+        "[Security.Cryptography.SHA256]::Create().ComputeHash(",
+        "$(try{[Security.Cryptography.SHA256]::Create()}"
+        "catch{[Security.Cryptography.SHA256CryptoServiceProvider]::new()}).ComputeHash(",
     ),
     (
         # What failed is told at the width of the console otherwise, 80 columns in WinRS, and

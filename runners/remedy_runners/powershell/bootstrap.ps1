@@ -22,7 +22,7 @@ $_h=-split $i.ReadLine()
 $s=[Text.StringBuilder]::new()
 while($s.Length -lt 4*[math]::Ceiling($_h[2]/3) -and ($l=$i.ReadLine()) -ne $null){[void]$s.Append($l.Trim())}
 $b=[Convert]::FromBase64String($s)
-if($b.Length -ne $_h[2] -or ([BitConverter]::ToString([Security.Cryptography.SHA256CryptoServiceProvider]::new().ComputeHash($b)) -replace '-') -ne $_h[3]){throw 'payload damaged'}
+if($b.Length -ne $_h[2] -or ([BitConverter]::ToString($(try{[Security.Cryptography.SHA256]::Create()}catch{[Security.Cryptography.SHA256CryptoServiceProvider]::new()}).ComputeHash($b)) -replace '-') -ne $_h[3]){throw 'payload damaged'}
 [Console]::SetIn([IO.TextReader]::Null)
 $global:Remedy=&([scriptblock]::Create($u.GetString($b,0,$_h[1])))
 $_k.r='parse'
