@@ -11,7 +11,7 @@ from remedy.cli.revision import git_revision
 from remedy.errors import FilesError, UsageError
 from remedy.gate import freeze_text
 from remedy.limits import Limit, parse_limit
-from remedy.load.config import Config, load_config, state_alone
+from remedy.load.config import Config, load_config, mistyped_variables, state_alone
 from remedy.load.inventory import Inventory, load_inventory
 from remedy.load.inventory.patterns import select
 from remedy.load.repository import Repository, load_repository, starter_rules
@@ -227,6 +227,8 @@ def load(options: Options, caller: Caller, talk: Talk, *, guess: bool) -> Loaded
         RemedyError: as the parts raise; nobody has been contacted.
     """
     config = read_config(options, caller)
+    for mistake in mistyped_variables(caller.environment):
+        talk.say(f"warning: {mistake}")
     repository, rules_from = load_rules(config, caller.directory, guess=guess)
     rules = choose_rules(repository.rules, names=options.rule, tags=options.tag, what=options.rule_named)
     inventory, inventory_from = load_hosts(config, repository, caller.directory, guess=guess)

@@ -13,8 +13,9 @@ from remedy.load.document import Document, Route
 from remedy.load.safeguards import load_safeguards, read_settings_file, status_of
 from remedy.origins import Origin, OriginKind, Setting
 from remedy.safeguards import NO_SAFEGUARDS, Safeguards
+from remedy.text import nearest
 
-__all__ = ["SYSTEM_FILE", "VARIABLES", "Config", "load_config", "state_alone"]
+__all__ = ["SYSTEM_FILE", "VARIABLES", "Config", "load_config", "mistyped_variables", "state_alone"]
 
 SYSTEM_FILE = Path("/etc/remedy/remedy.yaml")
 VARIABLES: Mapping[str, str] = {"rules": "REMEDY_RULES", "inventory": "REMEDY_INVENTORY", "state": "REMEDY_STATE"}
@@ -285,3 +286,11 @@ def _unexpanded(named: str) -> tuple[str, str] | None:
         said = f"'{named}' starts with ~ and a name, which is not filled in"
         return said, "write the path, or ~/ for your own home"
     return None
+
+
+def mistyped_variables(environment: Mapping[str, str]) -> Iterator[str]:
+    """Yield a sentence about each variable that looks like one of ours and is none; its value may be a secret."""
+    for name in sorted(environment):
+        if name.startswith("REMEDY_") and name not in VARIABLES.values():
+            for meant in nearest(name, VARIABLES.values(), most=1):
+                yield f"{name} is set, and no setting has that name; did you mean {meant}?"

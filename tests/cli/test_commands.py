@@ -472,3 +472,17 @@ def test_plan_out_on_standard_output_is_refused(run: Run, tmp_path: Path) -> Non
         "nobody was contacted\n"
     )
     assert not (tmp_path / "repo" / "-").exists()
+
+
+def test_init_takes_a_fresh_clone(run: Run, tmp_path: Path) -> None:
+    """A folder with nothing but `.git` is where most repositories begin; one with anything else is left alone."""
+    (tmp_path / "clone" / ".git").mkdir(parents=True)
+    (tmp_path / "used" / "notes").mkdir(parents=True)
+
+    made, left = run("init", "clone"), run("init", "used")
+
+    assert made.returncode == 0, made.stderr
+    assert (tmp_path / "clone" / "rules").is_dir()
+    assert left.returncode == 1
+    assert "used exists and is not an empty folder" in left.stderr
+    assert [each.name for each in (tmp_path / "used").iterdir()] == ["notes"]

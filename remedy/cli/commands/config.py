@@ -1,6 +1,6 @@
 """`remedy config`: the settings that hold here, and what said so."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,10 +9,9 @@ from remedy.cli.composition import Options, find_state_directory, read_config, s
 from remedy.cli.console import Talk
 from remedy.errors import Place
 from remedy.limits import Budget
-from remedy.load.config import VARIABLES, Config
+from remedy.load.config import VARIABLES, Config, mistyped_variables
 from remedy.origins import DEFAULT, Origin, OriginKind, Setting
 from remedy.render.config import InEffect, config_json, config_text
-from remedy.text import nearest
 
 __all__ = ["run_config"]
 
@@ -42,8 +41,8 @@ def run_config(options: Options) -> int:
         talk.result(config_text(settings, files))
         unset = [name for name in VARIABLES.values() if not caller.environment.get(name)]
         talk.say(f"variables that could be set: {', '.join(unset) or 'none; all are'}")
-    for name, meant in _mistyped(caller.environment):
-        talk.say(f"warning: {name} is set, and no setting has that name; did you mean {meant}?")
+    for warning in mistyped_variables(caller.environment):
+        talk.say(f"warning: {warning}")
     return 0
 
 
@@ -133,12 +132,3 @@ def _near_origin(origin: Origin, directory: Path) -> Origin:
         return origin
     place = Place(file=_near(origin.place.file, directory), line=origin.place.line, column=origin.place.column)
     return replace(origin, name="", place=place)
-
-
-def _mistyped(environment: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """Yield variables that look like one of ours and are none; their values may be secrets and are never shown."""
-    for name in sorted(environment):
-        if name.startswith("REMEDY_") and name not in VARIABLES.values():
-            near = nearest(name, VARIABLES.values(), most=1)
-            if near:
-                yield name, near[0]

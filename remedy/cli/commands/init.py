@@ -41,6 +41,7 @@ _README = """\
 # Rules of remedy
 
     remedy validate            check every file
+    remedy lint                look for what goes wrong with scripts
     remedy scan                judge the hosts; changes nothing
     remedy apply --dry-run     show what would run where, and what is held back and why
 
@@ -60,8 +61,8 @@ def run_init(directory: str) -> int:
         UsageError: the folder exists and has something in it, or cannot be made.
     """
     target = Path(directory)
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise UsageError(f"{target} exists and is not an empty folder; nothing was written")
+    if target.exists() and (not target.is_dir() or any(each.name != ".git" for each in target.iterdir())):
+        raise UsageError(f"{target} exists and is not an empty folder (but for .git); nothing was written")
     try:
         observed = _write(target)
     except OSError as exc:

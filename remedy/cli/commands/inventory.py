@@ -7,7 +7,7 @@ from remedy.cli.caller import Caller, caller_now
 from remedy.cli.composition import Options, load_hosts, load_rules, read_config, shown_path
 from remedy.cli.console import Talk
 from remedy.errors import NothingNamed, UsageError
-from remedy.load.config import Config
+from remedy.load.config import Config, mistyped_variables
 from remedy.load.inventory import select
 from remedy.load.inventory.assignments import Assignment, host_assignments
 from remedy.model import Host, Transport
@@ -24,6 +24,8 @@ def run_inventory(options: Options, *, host: str | None = None) -> int:
     talk = Talk(as_json=options.output == "json")
     caller = caller_now()
     config = read_config(options, caller)
+    for mistake in mistyped_variables(caller.environment):
+        talk.say(f"warning: {mistake}")
     repository, _ = load_rules(config, caller.directory, guess=True)
     inventory, where = load_hosts(config, repository, caller.directory, guess=True)
     for warning in inventory.warnings:
