@@ -18,8 +18,10 @@ DIFFERENCES = (
         # refused. The other class is Windows' own, which that mode allows; Get-FileHash of 5.1
         # takes it for the same reason. What was measured comes first.
         "[Security.Cryptography.SHA256]::Create().ComputeHash(",
-        "$(try{[Security.Cryptography.SHA256]::Create()}"
-        "catch{[Security.Cryptography.SHA256CryptoServiceProvider]::new()}).ComputeHash(",
+        (
+            "$(try{[Security.Cryptography.SHA256]::Create()}"
+            "catch{[Security.Cryptography.SHA256CryptoServiceProvider]::new()}).ComputeHash("
+        ),
     ),
     (
         # What failed is told at the width of the console otherwise, 80 columns in WinRS, and
