@@ -6,7 +6,7 @@ from types import MappingProxyType
 
 from remedy.lint.finding import Level
 
-__all__ = ["CHECKS", "SUPERSEDED", "Check"]
+__all__ = ["CHECKS", "SUPERSEDED", "SUPERSEDED_AT_ITS_PLACE", "Check"]
 
 _SHELL = ("sh", "bash")
 _POWERSHELL = ("powershell",)
@@ -143,7 +143,7 @@ _LIST = (
         "R301", Level.ERROR, _BOTH,
         "a person is waited for",
         "Nobody is there and standard input is empty: the script hangs until its deadline, on every host of a wave.",
-        "use the option that asks nothing (-y, --batch), or take a parameter",
+        "use a command or an option that asks nothing, or take a parameter",
     ),
     _check(
         "R302", Level.WARNING, _POWERSHELL,
@@ -156,6 +156,12 @@ _LIST = (
         "a character beyond ASCII stands in a file without a byte order mark",
         "Windows PowerShell 5.1 reads such a file in the system's code page: a dash in a text becomes a quote.",
         "write it in ASCII, or save the file as UTF-8 with BOM",
+    ),
+    _check(
+        "R304", Level.ERROR, ("sh",),
+        "the shebang names no program that remedy starts, so sh runs the script",
+        "sh runs another language line by line: whatever happens to be a command is carried out on the host.",
+        "write it for sh, bash, python3 or pwsh and name that: #!/bin/sh, #!/usr/bin/env python3",
     ),
     _check(
         "R401", Level.WARNING, _BOTH,
@@ -215,6 +221,10 @@ SUPERSEDED: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "SC2050": ("R107",),
         "SC2160": ("R107",),
         "SC2161": ("R107",),
+        "SC2153": ("R406",),
     }
 )
 """What shellcheck says, too, is said once: by ours, on the same line."""
+
+SUPERSEDED_AT_ITS_PLACE = frozenset({"SC2153"})
+"""Of these a line may hold others, about other names; so the column must be the same, too."""

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Iterator
 
-from remedy.lint.calls import HOLE, Call
+from remedy.lint.calls import Call
 from remedy.lint.drafts import Draft, shown
+from remedy.lint.questions import question_of
 
 __all__ = ["call_findings"]
 
@@ -11,27 +12,7 @@ _POWER = {"reboot", "halt", "poweroff", "restart-computer", "stop-computer"}
 _POWER_UNITS = {"reboot", "poweroff", "halt", "kexec", "soft-reboot", "suspend", "hibernate", "hybrid-sleep"}
 _POWER_UNITS |= {"suspend-then-hibernate", "reboot.target", "poweroff.target", "rescue", "emergency"}
 _NETWORK_UNITS = ("network", "networking", "networkmanager", "systemd-networkd", "network-manager", "wicked", "netplan")
-_EDITORS = {"vi", "vim", "nvim", "view", "nano", "emacs", "pico", "ed", "joe", "mcedit", "visudo", "vipw", "vigr"}
-_PAGERS = {"less", "more", "most", "man", "htop", "atop", "dialog", "whiptail", "cfdisk", "alsamixer", "nmtui", "menu"}
 _ADAPTERS = {"disable-netadapter", "restart-netadapter", "remove-netipaddress", "remove-netroute", "reset-netadapter"}
-_INSTALLERS = {
-    "apt": ("-y", "--yes", "--assume-yes", "-qq", "-s", "--simulate", "--dry-run", "--just-print", "--print-uris"),
-    "apt-get": ("-y", "--yes", "--assume-yes", "-qq", "-s", "--simulate", "--dry-run", "--just-print", "--print-uris"),
-    "aptitude": ("-y", "--assume-yes", "-s"),
-    "yum": ("-y", "--assumeyes", "--assumeno"),
-    "dnf": ("-y", "--assumeyes", "--assumeno"),
-    "microdnf": ("-y", "--assumeyes", "--assumeno"),
-    "zypper": ("-n", "--non-interactive", "-y", "--no-confirm"),
-    "pacman": ("--noconfirm",),
-    "pkg": ("-y", "--yes"),
-}
-_CHANGES = {"install", "remove", "purge", "upgrade", "dist-upgrade", "full-upgrade", "autoremove", "erase", "update"}
-_CHANGES |= {"reinstall", "downgrade", "distro-sync", "build-dep", "in", "rm", "up", "dup", "groupinstall"}
-_ASKING_NOTHING = {"apt": {"update"}, "apt-get": {"update"}, "aptitude": {"update"}, "pkg": {"update"}}
-_PASSWD_QUIET = (
-    *("-l", "-u", "-d", "-e", "-S", "-x", "-n", "-w", "-i", "--lock", "--unlock", "--delete", "--expire"),
-    *("--status", "--stdin", "--maxdays", "--mindays", "--warndays", "--inactive", "-a", "--all"),
-)
 
 
 def call_findings(call: Call, *, has_input: bool) -> Iterator[Draft]:
@@ -39,8 +20,8 @@ def call_findings(call: Call, *, has_input: bool) -> Iterator[Draft]:
     for code, look in _LOOKS:
         if look(call):
             yield Draft(node=call.node, code=code, detail=_words(call))
-    if not has_input and (why := _asks(call)):
-        yield Draft(node=call.node, code="R301", detail=f"{_words(call)} {why}")
+    if not has_input and (question := question_of(call)):
+        yield Draft(node=call.node, code="R301", detail=f"{_words(call)} {question.why}", cure=question.cure)
 
 
 def _words(call: Call) -> str:
@@ -181,70 +162,6 @@ def _is_deleted(call: Call) -> bool:
             return False
         outer = outer.parent
     return False
-
-
-def _asks(call: Call) -> str:
-    """Return why a call waits for a person, '' when it does not."""
-    if call.name in _EDITORS:
-        return "" if call.name == "visudo" and call.has("-c", "--check") else "is an editor"
-    if call.name in _PAGERS:
-        return "needs a terminal"
-    installer = _INSTALLERS.get(call.name)
-    if installer is not None:
-        return "asks before it changes anything" if _installs(call, installer) else ""
-    match call.name:
-        case "passwd":
-            return "" if call.has(*_PASSWD_QUIET) or call.has("--help", "-h") else "asks for a password"
-        case "crontab":
-            return "is an editor" if call.has("-e") else ""
-        case "systemctl":
-            return "is an editor" if call.operands[:1] == ("edit",) and not call.has("--stdin") else ""
-        case "top":
-            return "" if call.has("-b", "--batch-mode", "--batch") else "needs a terminal"
-        case "fdisk" | "parted" | "gdisk":
-            return "" if call.has("-l", "-s", "--list", "--script", "-x") or len(call.words) > 2 else "asks what to do"
-        case "mysql_secure_installation":
-            return "asks questions"
-        case "adduser":
-            return "" if _adds_quietly(call) else "asks questions"
-        case "tail" | "journalctl":
-            return "" if "timeout" in call.via or not _follows(call) else "never ends"
-        case "watch":
-            return "never ends"
-        case "read-host" | "pause" | "choice" | "get-credential" | "out-gridview" | "notepad" | "regedit" | "mmc":
-            return "" if _answered(call) else "waits for a person"
-        case _:
-            return ""
-
-
-def _adds_quietly(call: Call) -> bool:
-    return call.has("--disabled-password", "--disabled-login", "--system", "-S", "-D") or len(call.operands) > 1
-
-
-def _follows(call: Call) -> bool:
-    return call.has("-f", "--follow", "-F") and not any(text.startswith("--pid") for text in call.texts)
-
-
-def _answered(call: Call) -> bool:
-    words = _folded(call)
-    if call.name == "choice":
-        return any(word.startswith(("/d", "-d")) for word in words)
-    if call.name == "regedit":
-        return any(word in ("/s", "-s") for word in words)
-    return False
-
-
-def _installs(call: Call, quiet: tuple[str, ...]) -> bool:
-    if not call.is_known and any(HOLE in text and not text.strip(HOLE) for text in call.texts):
-        return False  # The options may be in that variable.
-    if call.name == "pacman":
-        acts = any(text.startswith("-") and text[1:2] in ("S", "R", "U") for text in call.texts)
-        looks = any(text[:3] in ("-Ss", "-Si", "-Sg", "-Sl", "-Sc", "-Sp") and text != "-Scc" for text in call.texts)
-        return acts and not looks and not call.has(*quiet)
-    verb = next(iter(call.operands), "")
-    if verb not in _CHANGES or verb in _ASKING_NOTHING.get(call.name, ()):
-        return False
-    return not call.has(*quiet)
 
 
 _LOOKS: tuple[tuple[str, Callable[[Call], bool]], ...] = (

@@ -102,9 +102,16 @@ class Gap:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Linted:
-    """What one script, or all of them, came to."""
+    """
+    What one script, or all of them, came to.
+
+    `nameless` are scripts that no rule or signal names, so that nobody knows which
+    names exist for them; `no_scripts` are files that were named and are no scripts.
+    """
 
     scripts: int
     findings: tuple[Finding, ...] = ()
     gaps: tuple[Gap, ...] = ()
     by_language: Mapping[str, int] = field(default_factory=dict)
+    nameless: tuple[str, ...] = ()
+    no_scripts: tuple[str, ...] = ()

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 
+from remedy.errors import Place
 from remedy.lint import (
     powershell_danger,
     powershell_rows,
@@ -12,10 +13,12 @@ from remedy.lint import (
     shell_rows,
     shell_status,
 )
+from remedy.lint.checks import CHECKS
 from remedy.lint.drafts import Draft, finished, shown
 from remedy.lint.finding import Finding, Gap, Language, Subject
 from remedy.lint.powershell import powershell_script
 from remedy.lint.python import python_findings
+from remedy.lint.shebang import foreign_shebang, is_of_another_language, shebang_cure
 from remedy.lint.shell import ShellScript, shell_script
 from remedy.lint.trees import GrammarMissing, Node, TooMuch, parse
 
@@ -30,6 +33,9 @@ def own_findings(subject: Subject, *, is_over: Callable[[], bool]) -> tuple[list
 
     `is_over` says that there is no time left; what was not parsed by then is a gap.
     """
+    foreign = _foreign(subject)
+    if is_of_another_language(subject):
+        return foreign, []
     if subject.language is Language.PYTHON:
         return list(python_findings(subject)), []
     try:
@@ -39,7 +45,7 @@ def own_findings(subject: Subject, *, is_over: Callable[[], bool]) -> tuple[list
     except TooMuch as exc:
         return [], [Gap(file=subject.file, what=f"{exc}", cure="split it, or write it in a plainer way")]
     drafts = _shell(subject, root) if subject.language.is_shell else _powershell(subject, root)
-    return sorted({finished(draft, subject.file) for draft in drafts}), []
+    return sorted({*foreign, *(finished(draft, subject.file) for draft in drafts)}), []
 
 
 def _shell(subject: Subject, root: Node) -> Iterator[Draft]:
@@ -52,6 +58,29 @@ def _shell(subject: Subject, root: Node) -> Iterator[Draft]:
         shell_rows.row_findings(script, subject),
         shell_rows.name_findings(script, subject),
     )
+
+
+def _foreign(subject: Subject) -> list[Finding]:
+    shebang = foreign_shebang(subject)
+    if not shebang:
+        return []
+    check = CHECKS["R304"]
+    finding = Finding(
+        place=Place(file=subject.file, line=1, column=1),
+        code=check.code,
+        level=check.level,
+        message=f"{check.sentence}: {shown(shebang)}",
+        cure=shebang_cure(subject) or check.cure,
+        first_line=_first_code_line(subject.body),
+    )
+    return [finding]
+
+
+def _first_code_line(body: bytes) -> int:
+    """Return the line below the shebang and its comments: nothing can stand above a shebang to allow it."""
+    lines = body.split(b"\n")
+    code = (number for number, line in enumerate(lines, start=1) if line.strip() and not line.strip().startswith(b"#"))
+    return next(code, 1)
 
 
 def _not_understood(script: ShellScript) -> Iterator[Draft]:

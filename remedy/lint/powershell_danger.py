@@ -7,6 +7,7 @@ from remedy.lint.calls import HOLE, Call
 from remedy.lint.dangers import call_findings
 from remedy.lint.drafts import Draft, shown
 from remedy.lint.powershell import PowerShellScript, abbreviates, folded, variable_base
+from remedy.lint.questions import TAKE_A_PARAMETER
 from remedy.lint.trees import Node
 
 __all__ = ["danger_findings"]
@@ -25,6 +26,8 @@ _ALWAYS_SET = {
 _ROOTS = re.compile(
     r"(?i)(?:[a-z]:)?[\\/]*\*?|[a-z]:[\\/](?:windows|users|program files(?: \(x86\))?|programdata)[\\/]*\*?"
 )
+_NO_YES = "write -Confirm:$false"
+_NO_QUESTION = f"leave it out, or {TAKE_A_PARAMETER}"
 _CONDITIONS = ("if_statement", "elseif_clause", "while_statement", "do_statement", "switch_statement")
 
 
@@ -37,7 +40,7 @@ def danger_findings(script: PowerShellScript) -> Iterator[Draft]:
             yield from _removals(script, call)
         yield from call_findings(call, has_input=False)
         if _confirms(call):
-            yield Draft(node=call.node, code="R301", detail=f"{shown(call.node.text)} asks for a yes")
+            yield Draft(node=call.node, code="R301", detail=f"{shown(call.node.text)} asks for a yes", cure=_NO_YES)
         if _runs_unseen(call):
             yield Draft(node=_pipeline(call.node), code="R205", detail=shown(_pipeline(call.node).text))
     seen: set[int] = set()
@@ -49,7 +52,7 @@ def danger_findings(script: PowerShellScript) -> Iterator[Draft]:
             continue
         seen.add(node.start)
         if _READS.search(text) or _ASKS.search(text):
-            yield Draft(node=node, code="R301", detail=shown(node.text))
+            yield Draft(node=node, code="R301", detail=shown(node.text), cure=_NO_QUESTION)
         elif _RESTARTS.search(text) and "script_block" not in {each.kind for each in node.walk()}:
             yield Draft(node=node, code="R202", detail=shown(node.text))
         elif text.startswith("[scriptblock]::create") and _fetches(node):

@@ -60,11 +60,21 @@ def summary_line(linted: Linted) -> str:
         parts.append(f"{allowed} allowed")
     if unlinted:
         parts.append(f"{unlinted} of them not linted, or not in full")
+    if linted.nameless:
+        belong = "belongs" if len(linted.nameless) == 1 else "belong"
+        scripts = counted(len(linted.nameless), "script")
+        parts.append(f"{scripts} {belong} to no rule or signal here: names were not checked")
+    if linted.no_scripts:
+        parts.append(_files_text(len(linted.no_scripts)))
     languages = ", ".join(f"{number} {_LANGUAGES.get(name, name)}" for name, number in linted.by_language.items())
     line = f"{counted(linted.scripts, 'script')}{f' ({languages})' if languages else ''}: {'; '.join(parts)}"
     if linted.by_language.get("powershell"):
         line += "; whether PowerShell takes a script, only PowerShell knows"
     return line
+
+
+def _files_text(number: int) -> str:
+    return "1 file is no script" if number == 1 else f"{number} files are no scripts"
 
 
 def lint_json(linted: Linted) -> dict[str, Any]:
@@ -77,6 +87,8 @@ def lint_json(linted: Linted) -> dict[str, Any]:
         "allowed": [
             {**_finding_json(finding), "reason": finding.allowed} for finding in linted.findings if finding.allowed
         ],
+        "names_not_checked": list(linted.nameless),
+        "no_scripts": list(linted.no_scripts),
         "not_linted": [{"file": gap.file, "reason": gap.what, "cure": gap.cure} for gap in linted.gaps],
     }
 
@@ -141,7 +153,10 @@ def sarif(linted: Linted, *, version: str) -> dict[str, Any]:
                 "invocations": [
                     {
                         "executionSuccessful": not linted.gaps,
-                        "toolExecutionNotifications": [_sarif_gap(gap) for gap in linted.gaps],
+                        "toolExecutionNotifications": [
+                            *(_sarif_gap(gap) for gap in linted.gaps),
+                            *(_sarif_nameless(file) for file in linted.nameless),
+                        ],
                     }
                 ],
                 "results": [_sarif_result(finding, index) for finding in linted.findings],
@@ -198,6 +213,14 @@ def _sarif_gap(gap: Gap) -> dict[str, Any]:
         "level": "error",
         "message": {"text": f"not linted: {gap.what}" + (f"; {gap.cure}" if gap.cure else "")},
         "locations": [_sarif_location(gap.file, 0, 0)],
+    }
+
+
+def _sarif_nameless(file: str) -> dict[str, Any]:
+    return {
+        "level": "note",
+        "message": {"text": "belongs to no rule or signal: names were not checked"},
+        "locations": [_sarif_location(file, 0, 0)],
     }
 
 

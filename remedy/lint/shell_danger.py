@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from remedy.lint.calls import HOLE, Call
 from remedy.lint.dangers import call_findings
 from remedy.lint.drafts import Draft, shown
+from remedy.lint.questions import TAKE_A_PARAMETER
 from remedy.lint.shell import ShellScript, assigned_name, is_condition, reads_input, variable_names, word_of
 from remedy.lint.trees import Node
 
@@ -16,6 +17,7 @@ _FETCHERS = {"curl", "wget", "fetch", "aria2c", "lwp-request", "http"}
 _SYSTEM = {"", "/bin", "/boot", "/dev", "/etc", "/home", "/lib", "/lib64", "/opt", "/proc", "/root", "/run", "/sbin"}
 _SYSTEM |= {"/srv", "/sys", "/usr", "/usr/lib", "/usr/bin", "/usr/local", "/var", "/var/lib", "/var/log", "~"}
 _SYSTEM |= {"/tmp", "/var/tmp"}  # noqa: S108 - they are looked for, nothing is written there.
+_READ_CURE = f"{TAKE_A_PARAMETER}, or let it read a file or a pipe"
 _SET_BY_SYSTEM = {"HOME", "TMPDIR", "PWD", "OLDPWD"}
 
 
@@ -28,10 +30,11 @@ def danger_findings(script: ShellScript) -> Iterator[Draft]:
             yield from _removals(script, call)
         yield from call_findings(call, has_input=reads_input(call.node))
         if call.name == "read" and not reads_input(call.node) and not call.has("-u"):
-            yield Draft(node=call.node, code="R301", detail=f"{shown(call.node.text)} gets nothing")
+            detail = f"{shown(call.node.text)} gets nothing"
+            yield Draft(node=call.node, code="R301", detail=detail, cure=_READ_CURE)
     for node in script.of("for_statement"):
         if node.text.startswith("select"):
-            yield Draft(node=node, code="R301", detail="select asks which")
+            yield Draft(node=node, code="R301", detail="select asks which", cure=TAKE_A_PARAMETER)
     yield from _run_unseen(script)
     for call in script.calls:
         if _is_sysrq(call):

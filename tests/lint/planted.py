@@ -14,7 +14,7 @@ from remedy.lint.finding import Finding, Gap, Language, Names, Role, Subject
 from remedy.lint.own import own_findings
 from remedy.lint.report import finding_line
 from remedy.lint.scripts import lint_script
-from remedy.lint.sources import language_of
+from remedy.lint.shebang import language_of
 
 __all__ = ["DATA", "Planted", "look", "own_lines", "read_planted", "subject_of"]
 

@@ -69,6 +69,27 @@ def test_summary_counts_everything_and_claims_nothing() -> None:
     assert summary_line(Linted(scripts=1, by_language={"sh": 1})) == "1 script (1 sh): no findings"
 
 
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        (
+            ("a.sh",),
+            "1 script belongs to no rule or signal here: names were not checked; 1 file is no script",
+        ),
+        (
+            ("a.sh", "b.sh"),
+            "2 scripts belong to no rule or signal here: names were not checked; 2 files are no scripts",
+        ),
+    ],
+)
+def test_summary_says_what_was_not_looked_at(files: tuple[str, ...], said: str) -> None:
+    """Scripts whose names nobody knows, and files that are no scripts, are counted once, at the end."""
+    linted = Linted(scripts=2, nameless=files, no_scripts=files)
+
+    assert summary_line(linted) == f"2 scripts: no findings; {said}"
+    assert lint_json(linted)["names_not_checked"] == lint_json(linted)["no_scripts"] == [*files]
+
+
 def test_json_has_findings_allowances_and_gaps_apart() -> None:
     """The document names its version, and what is allowed is there with its reason."""
     told = lint_json(LINTED)
@@ -91,7 +112,7 @@ def test_workflow_commands_are_escaped() -> None:
     assert lines[3].startswith("::warning file=/srv/x.ps1,title=not linted::remedy's own checks need")
 
 
-@pytest.mark.parametrize("linted", [LINTED, Linted(scripts=0)])
+@pytest.mark.parametrize("linted", [LINTED, Linted(scripts=0), Linted(scripts=1, nameless=("a b.sh",))])
 def test_sarif_is_what_its_schema_takes(linted: Linted) -> None:
     """The document is SARIF 2.1.0 by the schema of OASIS."""
     schema = _schema()

@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,16 +14,13 @@ from remedy.lint.finding import Gap, Language, Level, Linted, Role, Subject
 from remedy.lint.isolated import Child
 from remedy.lint.report import summary_line
 from remedy.lint.scripts import lint_script, lint_scripts
+from remedy.lint.shebang import language_of
 from remedy.lint.shellcheck import find_shellcheck, shellcheck_findings
-from remedy.lint.sources import find_scripts, language_of
+from remedy.lint.sources import find_scripts
 from remedy.load.repository import starter_rules
 from remedy_runners.pieces import interpreter_of
 from tests.lint.planted import look
-
-SIGNAL = "signal: load\ntitle: Load\nkey: [name]\ncolumns: {name: text, level: number}\nparams: {names: ''}\n"
-SIGNAL += "collect: {linux: {script: linux.sh}, windows: {script: windows.ps1}}\n"
-RULE = "rule: high\ntitle: High\nwhy: It is.\nowner: a@example.org\nmode: fix\nhosts: all\nsignal: load\n"
-RULE += "params: {above: 5}\nwhen: level > params.above\nfix: {linux: {script: mend.sh}}\nrisk: safe\nverify: later\n"
+from tests.lint.repositories import write_repository
 
 
 def _subject(text: str, *, language: Language = Language.SH) -> Subject:
@@ -32,19 +30,7 @@ def _subject(text: str, *, language: Language = Language.SH) -> Subject:
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
     """Give a folder of rules with one signal and one rule."""
-    root = tmp_path / "rules"
-    files = {
-        "signals/load/signal.yaml": SIGNAL,
-        "signals/load/linux.sh": 'emit name a level "$REMEDY_PARAM_NAMES"\n',
-        "signals/load/windows.ps1": "emit name $Remedy.params.names level 3\n",
-        "high/rule.yaml": RULE,
-        "high/mend.sh": 'systemctl restart "$REMEDY_ROW_NAME"\n',
-    }
-    for name, text in files.items():
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    return root
+    return write_repository(tmp_path / "rules")
 
 
 def test_shipped_scripts_are_clean() -> None:
@@ -112,6 +98,25 @@ def test_path_that_is_not_there_is_refused(tmp_path: Path) -> None:
         find_scripts([tmp_path / "nowhere"])
 
 
+def test_folder_that_cannot_be_read_is_a_gap(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder that cannot be looked into is said, and the others are looked into."""
+    listed = Path.iterdir
+
+    def iterdir(folder: Path) -> Iterator[Path]:
+        if folder.name == "high":
+            raise PermissionError(13, "Permission denied")
+        return listed(folder)
+
+    monkeypatch.setattr(Path, "iterdir", iterdir)
+
+    found = find_scripts([repository / "high", repository / "signals"])
+
+    assert (str(repository / "high"), "cannot be read: permission denied") in {
+        (gap.file, gap.what) for gap in found.gaps
+    }
+    assert {Path(subject.file).name for subject in found.subjects} >= {"linux.sh", "windows.ps1"}
+
+
 def test_script_that_is_too_large_is_not_linted(tmp_path: Path) -> None:
     """A file that remedy would refuse to load is said to be not linted."""
     path = tmp_path / "large.sh"
@@ -169,6 +174,19 @@ def test_what_shellcheck_says_too_is_said_once() -> None:
     )
 
     assert [finding.code for finding in findings] == ["R103"]
+
+
+def test_mistyped_name_is_said_once(repository: Path) -> None:
+    """What shellcheck takes for a misspelling is not said again; one of another name on the same line is."""
+    text = 'MONT=/\nFOO=1\nREMEDY_ROW_NAME="$MONT$FOO"\ndf -P "$REMEDY_ROW_NAM" "$MOUNT" "$REMEDY_ROW_NAME"\n'
+    (repository / "high" / "mend.sh").write_text(text, encoding="utf-8")
+
+    linted = lint_scripts(find_scripts([repository / "high" / "mend.sh"]).subjects)
+
+    assert [(each.code, each.place.line, each.place.column) for each in linted.findings] == [
+        ("R406", 4, 8),
+        ("SC2153", 4, 26),
+    ]
 
 
 def test_finding_of_shellcheck_may_be_allowed() -> None:

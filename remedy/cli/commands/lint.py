@@ -8,6 +8,7 @@ from remedy.cli.caller import caller_now
 from remedy.cli.composition import Options, read_config, shown_path
 from remedy.cli.console import Talk
 from remedy.errors import UsageError
+from remedy.lint.checkouts import named_from_checkout
 from remedy.lint.finding import Level, Linted
 from remedy.lint.report import (
     checks_json,
@@ -31,7 +32,9 @@ def run_lint(options: Options, paths: Sequence[str], *, output: str, strict: boo
     """Lint scripts of folders of rules (default: the configured one), or single scripts."""
     _check_output(output, OUTPUTS)
     found = find_scripts(_paths(options, paths))
-    linted = lint_scripts(found.subjects, gaps=found.gaps)
+    linted = lint_scripts(found.subjects, gaps=found.gaps, no_scripts=found.no_scripts)
+    if output in ("github", "sarif"):
+        linted = named_from_checkout(linted, caller_now().directory)
     talk = Talk(as_json=output in ("json", "sarif"))
     match output:
         case "json":

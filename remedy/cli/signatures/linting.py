@@ -10,7 +10,10 @@ from remedy.cli.options import RulesOption, options_of
 
 __all__ = ["lint"]
 
-_Paths = Annotated[list[str] | None, typer.Argument(metavar="PATH", help="Folders of rules, or single scripts.")]
+_Paths = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="PATH", help="Folders, or files; those that are no scripts are passed over."),
+]
 _Output = Annotated[
     str, typer.Option("--output", "-o", metavar="text|json|github|sarif", help="Form of the result on standard output.")
 ]
@@ -29,6 +32,8 @@ def lint(
     Look for what goes wrong with scripts.
 
     shellcheck for sh and bash, our own checks for these and PowerShell; what could not be looked at is said.
+
+    Each script is looked up in the rule or signal in whose folder it lies, whatever path led to it.
 
     Ends with 3 when something fails, with 4 when a script was not linted. A line allows itself
     a finding with `# remedy: allow CODE reason`.
