@@ -45,6 +45,8 @@ _NAMES = "Names of hosts and groups"
 _RANGE = "A range must begin before it ends"
 _EMPTY = "A term that names nothing"
 _TURNED = "A subscript that ends before it begins"
+_RANGED = "A range in a pattern"
+_LETTERED = {"hosts.ini": "db-[a:c]\n"}
 STRICTER = [
     _Stricter(
         said=_UNREADABLE,
@@ -182,6 +184,37 @@ STRICTER = [
         hosts=("web-1", "web-2"),
         pattern="web[0-1]",
         error=UsageError,
+    ),
+    _Stricter(
+        said=_RANGED,
+        message="'db-[a:c]' has a range in it, and ranges stand in inventories only; write db-a:db-b:db-c",
+        hosts=("db-a", "db-c"),
+        pattern="db-[a:c]",
+        error=UsageError,
+        files=_LETTERED,
+    ),
+    _Stricter(
+        said=_RANGED,
+        message="; write !db-a:!db-b:!db-c",
+        hosts=("db-b",),
+        pattern="all:!db-[a:c]",
+        error=UsageError,
+        files=_LETTERED,
+    ),
+    _Stricter(
+        said=_RANGED,
+        message="'web[01:02]' has a range in it",
+        hosts=("web-2", "web-3"),
+        pattern="web[01:02]",
+        error=UsageError,
+    ),
+    _Stricter(
+        said=_RANGED,
+        message="'~db-[a:c]' has a range in it",
+        hosts=("db-a", "db-c"),
+        pattern="~db-[a:c]",
+        error=UsageError,
+        files=_LETTERED,
     ),
     _Stricter(
         said="Blanks do not separate",

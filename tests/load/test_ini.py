@@ -17,6 +17,7 @@ from remedy.load.inventory.ini import read_ini
 from remedy.load.inventory.literals import literal_node
 from remedy.load.inventory.precedence import resolve
 from remedy.load.inventory.ranges import RANGE_HOSTS_MAX, host_term
+from remedy.load.inventory.source import read_graph
 from remedy.load.inventory.words import split_words
 from remedy.load.nodes import ListNode, MappingNode, OpaqueNode, ScalarNode, plain
 from remedy.model import Connection, Transport
@@ -74,7 +75,7 @@ def test_windows_hosts_in_ini(tmp_path: Path) -> None:
     """WinRM's variables are read from INI as from YAML."""
     text = (
         "dc01 ansible_host=192.0.2.5 remedy_computer_name=DC01\n[all:vars]\nansible_connection=winrm\n"
-        "ansible_port=5985\nansible_winrm_transport=ntlm\nansible_winrm_send_cbt=True\nansible_password=env:WIN\n"
+        "ansible_port=5985\nansible_user=svc\nansible_winrm_transport=ntlm\nansible_winrm_send_cbt=True\nansible_password=env:WIN\n"
     )
     host = _load(tmp_path, text).hosts["dc01"]
 
@@ -149,6 +150,90 @@ def test_second_value_is_a_warning(tmp_path: Path, text: str, message: str) -> N
 def test_same_value_or_one_of_others_is_no_warning(tmp_path: Path, text: str) -> None:
     """The same value twice changes nothing, and variables that remedy does not read are Ansible's."""
     assert _load(tmp_path, text).warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "user", "place"),
+    [
+        ("web-1 ansible_user=CORP\\svc\n", "CORPsvc", "1:24"),
+        ("web-1  ansible_port=22 ansible_user=CORP\\svc # x\n", "CORPsvc", "1:41"),
+        ("web-1 ansible_user=CORP\\\\svc\n", "CORP\\svc", None),
+        ("web-1 ansible_user='CORP\\svc'\n", "CORP\\svc", None),
+        ('web-1 ansible_user="CORP\\svc"\n', "CORP\\svc", None),
+        ("web-1 'ansible_user=CORP\\svc'\n", "CORP\\svc", None),
+        ("web-1 ansible_user=my\\ name\n", "my name", None),
+        ("web-1 ansible_user=o\\'brien\n", "o'brien", None),
+        ("web-1 ansible_user=u other=a\\b\n", "u", None),
+        ("web-1\n[all:vars]\nansible_user=CORP\\svc\n", "CORP\\svc", None),
+    ],
+)
+def test_backslash_that_is_lost_is_warned_about(tmp_path: Path, text: str, user: str, place: str | None) -> None:
+    """As in Ansible a backslash outside of quotes goes away behind a host; it is told where, and by which variable."""
+    inventory = _load(tmp_path, text)
+    warned = [str(each).replace(f"{tmp_path}/", "") for each in inventory.warnings]
+
+    assert inventory.hosts["web-1"].connection.user == user
+    assert warned == (
+        []
+        if place is None
+        else [
+            (
+                f"hosts:{place}: host web-1: ansible_user: this backslash is lost, as in Ansible; put the value in "
+                "single quotes, or write two"
+            )
+        ]
+    )
+
+
+def test_lost_backslash_of_a_secret_shows_nothing_of_it(tmp_path: Path) -> None:
+    """The warning names the place only, for the value may be a password."""
+    inventory = _load(tmp_path, f"web-1 ansible_password=a\\{SECRET}\n")
+
+    assert [each.place.column for each in inventory.warnings] == [24, 25]
+    assert all(SECRET not in str(each) for each in inventory.warnings)
+
+
+@pytest.mark.parametrize(
+    ("line", "place"),
+    [
+        ("ansible_user=remedy # the account", "3:21"),
+        ("ansible_host = a.example.org #x", "3:30"),
+        ("ansible_port=22 # as always", None),
+        ("ansible_user='remedy'  # the account", None),
+        ("ansible_user='a # b'", None),
+        ("ansible_user=remedy#1", None),
+        ("other=a # b", None),
+    ],
+)
+def test_comment_that_is_a_part_of_the_value_is_warned_about(tmp_path: Path, line: str, place: str | None) -> None:
+    """Behind a text a '#' of [GROUP:vars] begins no comment, as in Ansible; that is told at its place."""
+    (tmp_path / "hosts").write_text(f"web-1\n[all:vars]\n{line}\n", encoding="utf-8")
+    graph, _ = read_graph(str(tmp_path / "hosts"))
+    warned = [str(each).replace(f"{tmp_path}/", "") for each in graph.warnings]
+    name = line.partition("=")[0].strip()
+
+    assert warned == (
+        []
+        if place is None
+        else [
+            (
+                f"hosts:{place}: group all: {name}: what follows '#' is no comment here, but a part of the value; "
+                "move it to a line of its own"
+            )
+        ]
+    )
+
+
+def test_comment_behind_a_reference_is_told_as_one(tmp_path: Path) -> None:
+    """A reference with a comment behind it in [GROUP:vars] is told once, and never as a literal password."""
+    inventory = _load(tmp_path, "web-1\n[all:vars]\nansible_password=env:P # of the domain\n")
+
+    assert [str(each).partition("hosts:")[2] for each in inventory.warnings] == [
+        (
+            "3:18: group all: ansible_password: is nearly a reference, and none: what follows '#' is no comment here, "
+            "but a part of the value; write env:NAME or file:/PATH"
+        )
+    ]
 
 
 @pytest.mark.parametrize(

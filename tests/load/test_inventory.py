@@ -9,6 +9,7 @@ import pytest
 
 from remedy.errors import FilesError, RemedyError, UsageError
 from remedy.load import Inventory, load_inventory
+from remedy.load.inventory.assignments import host_assignments
 from remedy.model import Connection, Host, Platform, Transport
 from tests.load.tables import DATA, TYPES
 
@@ -271,7 +272,7 @@ def test_params_are_merged_one_by_one(tmp_path: Path) -> None:
         ("ansible_connection: paramiko_ssh", Transport.SSH, Platform.LINUX),
         ("ansible_connection: ansible.builtin.ssh", Transport.SSH, Platform.LINUX),
         ("ansible_connection: local", Transport.LOCAL, Platform.LINUX),
-        ("ansible_connection: winrm", Transport.WINRM, Platform.WINDOWS),
+        ("{ansible_connection: winrm, ansible_user: u, ansible_password: env:P}", Transport.WINRM, Platform.WINDOWS),
         ("ansible_shell_type: powershell", Transport.SSH, Platform.WINDOWS),
         ("ansible_shell_type: cmd", Transport.SSH, Platform.WINDOWS),
         ("ansible_shell_type: sh", Transport.SSH, Platform.LINUX),
@@ -389,11 +390,7 @@ SECRET = "hunter2-0755"
 _LITERALS = [
     f"ansible_password: {SECRET}",
     f"ansible_ssh_pass: '{SECRET}'",
-    f"ansible_become_password: {SECRET}",
-    f"ansible_become_pass: {SECRET}",
-    f"ansible_ssh_private_key: {SECRET}",
-    f"ansible_password: env:{SECRET}",
-    f"ansible_password: file:{SECRET}",
+    f"ansible_ssh_password: {SECRET}",
     f"ansible_password: |\n        {SECRET}\n        second line",
 ]
 
@@ -420,6 +417,135 @@ def test_literal_password_is_warned_about_and_kept_nowhere(tmp_path: Path, varia
     assert name in (inventory.hosts["web-1"].connection.barred or "")
     assert inventory.hosts["web-1"].connection.password is None
     assert SECRET not in repr(inventory)
+
+
+_VARIABLE = "it looks like a shell's variable"
+_NEARLY = "small letters, one ':' and no blanks"
+_RELATIVE = "the path must begin with / or ~/"
+_COMMENT = "what follows '#' is no comment here, but a part of the value"
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (f"env: {SECRET}", _NEARLY),
+        ("env: WIN_PASSWORD", _NEARLY),
+        (" env:WIN_PASSWORD", _NEARLY),
+        ("ENV:WIN_PASSWORD", _NEARLY),
+        ("Env:WIN_PASSWORD", _NEARLY),
+        ("env=WIN_PASSWORD", _NEARLY),
+        ("env::WIN_PASSWORD", _NEARLY),
+        ("File:/run/p", _NEARLY),
+        ("file: /run/p", _NEARLY),
+        (f"env:{SECRET}", "an environment variable has letters, digits and _ only"),
+        ("env:", "an environment variable has letters, digits and _ only"),
+        ("$WIN_PASSWORD", _VARIABLE),
+        ("${WIN_PASSWORD}", _VARIABLE),
+        ("$env:WIN_PASSWORD", _VARIABLE),
+        ("%WIN_PASSWORD%", _VARIABLE),
+        ("file:secrets/win", _RELATIVE),
+        (f"file:{SECRET}", _RELATIVE),
+        ("file:~remedy/p", _RELATIVE),
+        ("env:WIN_PASSWORD # of the domain", _COMMENT),
+        ("env:WIN_PASSWORD ; of the domain", "an environment variable has letters, digits and _ only"),
+        ("file:secrets # of the domain", _COMMENT),
+    ],
+)
+@pytest.mark.parametrize("connection", ["ssh", "winrm"])
+def test_mistyped_reference_is_told_as_one(tmp_path: Path, connection: str, text: str, why: str) -> None:
+    """What was meant as a reference is told as that with what is wrong, bars the host, and is shown nowhere."""
+    variables = f"      ansible_connection: {connection}\n      ansible_user: u\n      ansible_password: '{text}'\n"
+    inventory = _load(tmp_path, {"inventory.yaml": f"all:\n  hosts:\n    web-1:\n{variables}"})
+    [warning] = inventory.warnings
+    said = f"ansible_password: is nearly a reference, and none: {why}"
+
+    assert (warning.place.line, warning.message) == (6, f"host web-1: {said}")
+    assert warning.cure == "write env:NAME or file:/PATH"
+    assert inventory.hosts["web-1"].connection.barred == f"{said}; {warning.cure}"
+    assert inventory.hosts["web-1"].connection.password is None
+    assert SECRET not in repr(inventory)
+
+
+@pytest.mark.parametrize("text", ["$ecret", "environment", "files:1", "pa$$WORD", "100%", "%", "$1", "my env:X", "#1"])
+def test_literal_password_that_is_like_no_reference_is_a_literal_one(tmp_path: Path, text: str) -> None:
+    """A password with a dollar or a percent sign is a password, and told as one."""
+    inventory = _load(tmp_path, {"inventory.yaml": f"all:\n  hosts:\n    web-1: {{ansible_password: '{text}'}}\n"})
+
+    assert "literal secret" in inventory.warnings[0].message
+    assert "literal password" in (inventory.hosts["web-1"].connection.barred or "")
+
+
+@pytest.mark.parametrize(
+    ("variables", "barred"),
+    [
+        (
+            f"ansible_become_pass: {SECRET}",
+            ("ansible_become_pass is not supported; remedy becomes root with `sudo -n`, which asks for no password"),
+        ),
+        (f"ansible_become_password: {SECRET}", "ansible_become_password is not supported; remedy becomes root with"),
+        (f"ansible_sudo_pass: {SECRET}", "ansible_sudo_pass is not supported; remedy becomes root with"),
+        (f"ansible_ssh_private_key: {SECRET}", "ansible_ssh_private_key is not supported; write what it does into"),
+        (f"ansible_winrm_password: {SECRET}", None),
+        (f"ansible_connection: local, ansible_password: {SECRET}, ansible_become_pass: {SECRET}", None),
+        (
+            f"ansible_connection: winrm, ansible_user: u, ansible_password: env:P, ansible_ssh_pass: {SECRET}",
+            None,
+        ),
+        (
+            f"ansible_connection: winrm, ansible_user: u, ansible_password: env:P, ansible_sudo_pass: {SECRET}",
+            None,
+        ),
+        (
+            f"ansible_connection: winrm, ansible_user: u, ansible_password: env:P, ansible_become_pass: {SECRET}",
+            "ansible_become_pass is not supported; remove it",
+        ),
+    ],
+)
+def test_secret_of_a_variable_that_is_not_read_is_no_warning(
+    tmp_path: Path, variables: str, barred: str | None
+) -> None:
+    """No cure is given for a secret that would not be used even if it were a reference; a barred host says enough."""
+    inventory = _load(tmp_path, {"inventory.yaml": f"all:\n  hosts:\n    web-1: {{{variables}}}\n"})
+    found = inventory.hosts["web-1"].connection.barred
+
+    assert inventory.warnings == ()
+    assert found is None if barred is None else (found or "").startswith(barred)
+    assert SECRET not in repr(inventory)
+
+
+def test_private_key_in_the_place_of_its_file_is_warned_about_and_kept_nowhere(tmp_path: Path) -> None:
+    """A key that was pasted where ssh wants its file is a warning and bars the host; nothing shows it."""
+    key = f"|\n        -----BEGIN PRIVATE KEY-----\n        {SECRET}\n        -----END PRIVATE KEY-----\n"
+    text = f"all:\n  hosts:\n    web-1:\n      ansible_ssh_private_key_file: {key}"
+    inventory = _load(tmp_path, {"inventory.yaml": text})
+    shown = host_assignments(str(tmp_path / "inventory.yaml"), "web-1")
+
+    assert [each.message for each in inventory.warnings] == [
+        "host web-1: ansible_ssh_private_key_file: a literal secret stands in the inventory and is never used"
+    ]
+    assert inventory.hosts["web-1"].connection.barred == (
+        "ansible_ssh_private_key_file is no path of a file; write /PATH or ~/PATH"
+    )
+    assert [each.value for each in shown] == ["***"]
+    assert SECRET not in repr(inventory)
+
+
+@pytest.mark.parametrize(
+    ("variable", "barred"),
+    [
+        ("ansible_connection: wirnm", "ansible_connection: wirnm is not supported; did you mean winrm?"),
+        ("ansible_connection: WinRM", "ansible_connection: WinRM is not supported; did you mean winrm?"),
+        ("ansible_connection: shh", "ansible_connection: shh is not supported; did you mean ssh?"),
+        ("ansible_connection: Local", "ansible_connection: Local is not supported; did you mean local?"),
+        ("ansible_shell_type: powershel", "ansible_shell_type: powershel is not known; did you mean powershell?"),
+        ("ansible_shell_type: CMD", "ansible_shell_type: CMD is not known; did you mean cmd?"),
+    ],
+)
+def test_mistyped_value_bars_the_host_with_what_was_meant(tmp_path: Path, variable: str, barred: str) -> None:
+    """A transport or shell with a slip of the pen is told with its place and the word that was meant."""
+    found = _with(tmp_path, variable).connection.barred or ""
+
+    assert found.replace(f"{tmp_path}/", "") == f"{barred} (inventory.yaml:4:{variable.index(' ') + 8})"
 
 
 def test_number_as_password_is_literal(tmp_path: Path) -> None:
@@ -465,6 +591,12 @@ def test_reference_to_a_secret_is_no_warning(tmp_path: Path) -> None:
         ("ansible_hots", "ansible_host"),
         ("ansible_prot", "ansible_port"),
         ("ansible_usr", "ansible_user"),
+        ("ansible_winrm_tranport", "ansible_winrm_transport"),
+        ("ansible_wirnm_transport", "ansible_winrm_transport"),
+        ("ansible_winrm_schema", "ansible_winrm_scheme"),
+        ("ansible_winrm_server_cert_valdation", "ansible_winrm_server_cert_validation"),
+        ("ansible_winrm_cert_key", "ansible_winrm_cert_key_pem"),
+        ("ansible_psrp_path", None),
         ("ansible_conection", "ansible_connection"),
         ("ansible_hostname", None),
         ("ansible_user_id", None),

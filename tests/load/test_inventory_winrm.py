@@ -2,13 +2,18 @@
 
 import json
 import re
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from remedy.errors import Refused
 from remedy.load import Inventory, load_inventory
 from remedy.model import Connection, Platform, Transport
 from remedy.port import Shell, WinRM, WinRMAuth
+from remedy.run.collect import target_of
+from remedy_runners.winrm.runner import WinRMRunner
 from tests.load.tables import TYPES
 
 SECRET = "hunter2-0755"
@@ -25,8 +30,16 @@ def _load(folder: Path, text: str, *, name: str = "inventory.yaml") -> Inventory
 
 
 def _hosts(*lines: str, name: str = "win-1") -> str:
-    variables = "".join(f"      {line}\n" for line in ("ansible_connection: winrm", *lines))
+    """Return an inventory of one host, with a login behind the lines where they say nothing about it."""
+    variables = "".join(f"      {line}\n" for line in ("ansible_connection: winrm", *lines, *_login(lines)))
     return f"all:\n  hosts:\n    {name}:\n{variables}"
+
+
+def _login(lines: tuple[str, ...]) -> Iterator[str]:
+    if not any("_user:" in line for line in lines):
+        yield "ansible_user: svc"
+    if not any(re.match("ansible_(winrm_)?pass", line) or "@" in line for line in lines):
+        yield "ansible_password: env:P"
 
 
 def _connection(folder: Path, *lines: str, name: str = "win-1") -> Connection:
@@ -43,13 +56,92 @@ def _winrm(folder: Path, *lines: str, name: str = "win-1") -> WinRM:
 
 @pytest.mark.parametrize("named", ["winrm", "ansible.builtin.winrm"])
 def test_host_over_winrm_runs_windows_and_powershell_over_verified_https(tmp_path: Path, named: str) -> None:
-    """Without more words: https, port 5986, NTLM, the system's authorities, PowerShell, and nothing bars it."""
-    host = _load(tmp_path, f"all: {{hosts: {{win-1: {{ansible_connection: {named}}}}}}}\n").hosts["win-1"]
+    """With no more than a login: https, 5986, NTLM, the system's authorities, PowerShell, and nothing bars it."""
+    variables = f"{{ansible_connection: {named}, ansible_user: svc, ansible_password: env:P}}"
+    host = _load(tmp_path, f"all: {{hosts: {{win-1: {variables}}}}}\n").hosts["win-1"]
 
     assert (host.transport, host.platform) == (Transport.WINRM, Platform.WINDOWS)
     assert host.connection == Connection(
-        port=5986, shell=Shell.POWERSHELL, winrm=WinRM(scheme="https", auth=WinRMAuth.NTLM)
+        port=5986,
+        user="svc",
+        password="env:P",
+        shell=Shell.POWERSHELL,
+        winrm=WinRM(scheme="https", auth=WinRMAuth.NTLM),
     )
+
+
+_NO_NAME = "the login has no name; give ansible_user"
+_NO_CERTIFICATE = (
+    "certificate needs the client's certificate and key; give ansible_winrm_cert_pem and ansible_winrm_cert_key_pem"
+)
+
+
+@pytest.mark.parametrize(
+    ("variables", "reasons"),
+    [
+        ("", [_NO_NAME, "ntlm needs a password; give ansible_password as env:NAME or file:PATH"]),
+        ("ansible_user: ''", [_NO_NAME, "ntlm needs a password; give ansible_password as env:NAME or file:PATH"]),
+        ("ansible_password: env:P", [_NO_NAME]),
+        ("ansible_user: svc", ["ntlm needs a password; give ansible_password as env:NAME or file:PATH"]),
+        (
+            "ansible_user: svc@CORP.EXAMPLE, ansible_winrm_transport: ntlm",
+            ["ntlm needs a password; give ansible_password as env:NAME or file:PATH"],
+        ),
+        ("ansible_winrm_transport: kerberos", [_NO_NAME]),
+        ("ansible_winrm_transport: kerberos, ansible_port: 5985", [_NO_NAME]),
+        (
+            "ansible_user: svc, ansible_port: 5985",
+            ["ntlm needs a password; give ansible_password as env:NAME or file:PATH"],
+        ),
+        (
+            "ansible_user: svc, ansible_winrm_transport: basic",
+            ["basic needs a password; give ansible_password as env:NAME or file:PATH"],
+        ),
+        ("ansible_winrm_transport: certificate", [_NO_CERTIFICATE]),
+        ("ansible_winrm_transport: certificate, ansible_winrm_cert_pem: /c.pem", [_NO_CERTIFICATE]),
+        ("ansible_winrm_transport: certificate, ansible_winrm_cert_key_pem: /k.pem", [_NO_CERTIFICATE]),
+        ("ansible_winrm_transport: ssl, ansible_winrm_cert_key_pem: /k.pem", [_NO_CERTIFICATE]),
+        ("ansible_winrm_cert_pem: /c.pem", [_NO_CERTIFICATE]),
+        ("ansible_user: svc, ansible_winrm_pass: env:P", []),
+        ("ansible_user: svc@CORP.EXAMPLE", []),
+        ("ansible_winrm_cert_pem: /c.pem, ansible_winrm_cert_key_pem: /k.pem", []),
+    ],
+)
+def test_login_that_can_never_work_bars_the_host_in_the_words_of_the_runner(
+    tmp_path: Path, variables: str, reasons: list[str]
+) -> None:
+    """What the runner would refuse without looking anywhere is known when the inventory is loaded, in its words."""
+    text = f"{{ansible_connection: winrm, {variables}}}"
+    host = _load(tmp_path, f"all: {{hosts: {{win-1: {text}}}}}\n").hosts["win-1"]
+
+    assert host.connection.barred == ("; ".join(reasons) or None)
+    if reasons:
+        runner = WinRMRunner(home=tmp_path, environment={})
+        with pytest.raises(Refused) as caught:
+            runner.connect(replace(target_of(host), barred=None))
+        assert str(caught.value).partition("/wsman: ")[2] == reasons[0]
+
+
+@pytest.mark.parametrize(
+    ("variables", "reason"),
+    [
+        ("ansible_winrm_transport: credssp", "credssp hands the password itself"),
+        ("ansible_winrm_transport: '{{ t }}'", "ansible_winrm_transport is a template"),
+        ("ansible_user: svc, ansible_password: '{{ v }}'", "ansible_password is a template"),
+        ("ansible_user: '{{ u }}', ansible_password: env:P", "ansible_user is a template"),
+        (
+            "ansible_winrm_transport: certificate, ansible_winrm_cert_pem: c, ansible_winrm_cert_key_pem: /k",
+            "ansible_winrm_cert_pem is no absolute path",
+        ),
+    ],
+)
+def test_what_is_given_and_not_taken_is_not_said_to_be_missing(tmp_path: Path, variables: str, reason: str) -> None:
+    """A login that is barred for another reason is not told as one that is not there."""
+    text = f"all: {{hosts: {{win-1: {{ansible_connection: winrm, {variables}}}}}}}\n"
+    barred = _load(tmp_path, text).hosts["win-1"].connection.barred or ""
+
+    assert reason in barred
+    assert "; give ansible_" not in barred
 
 
 def test_file_as_people_have_it_is_read_whole(tmp_path: Path) -> None:
@@ -145,8 +237,18 @@ def test_scheme_and_port(tmp_path: Path, line: str, scheme: str, port: int) -> N
         (["ansible_winrm_transport: basic"], WinRMAuth.BASIC),
         (["ansible_winrm_transport: plaintext"], WinRMAuth.BASIC),
         (["ansible_winrm_transport: ssl"], WinRMAuth.BASIC),
-        (["ansible_winrm_transport: ssl", "ansible_winrm_cert_pem: /c.pem"], WinRMAuth.CERTIFICATE),
-        (["ansible_winrm_transport: certificate"], WinRMAuth.CERTIFICATE),
+        (
+            ["ansible_winrm_transport: ssl", "ansible_winrm_cert_pem: /c.pem", "ansible_winrm_cert_key_pem: /k.pem"],
+            WinRMAuth.CERTIFICATE,
+        ),
+        (
+            [
+                "ansible_winrm_transport: certificate",
+                "ansible_winrm_cert_pem: /c.pem",
+                "ansible_winrm_cert_key_pem: /k.pem",
+            ],
+            WinRMAuth.CERTIFICATE,
+        ),
         (["ansible_winrm_transport: kerberos"], WinRMAuth.KERBEROS),
         (["ansible_winrm_transport: [kerberos, ntlm]"], WinRMAuth.KERBEROS),
         (["ansible_winrm_transport: credssp, ntlm"], WinRMAuth.NTLM),
@@ -222,6 +324,7 @@ def test_settings_of_winrm(tmp_path: Path, lines: list[str], settings: dict[str,
             ["ansible_user: svc@CORP.EXAMPLE", "ansible_password: env:P"],
             Connection(user="svc@CORP.EXAMPLE", password="env:P"),
         ),
+        (["ansible_winrm_user: svc", "ansible_user: svc"], Connection(user="svc")),
         (["ansible_winrm_pass: file:/run/p"], Connection(password="file:/run/p")),
         (["ansible_winrm_password: env:P", "ansible_password: env:P"], Connection(password="env:P")),
     ],
@@ -233,8 +336,8 @@ def test_names_of_the_plugin_are_read(tmp_path: Path, lines: list[str], connecti
     assert (found.barred, found.address, found.user, found.password) == (
         None,
         connection.address,
-        connection.user,
-        connection.password,
+        connection.user or "svc",
+        connection.password or "env:P",
     )
 
 
@@ -335,6 +438,36 @@ def test_setting_that_is_not_followed_bars_the_host(tmp_path: Path, lines: list[
 
     assert re.sub(r" \([^()]*inventory.yaml:\d+:\d+\)", "", barred) == reason
     assert inventory.warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("ansible_winrm_transport: ntml", "ansible_winrm_transport: ntml is not supported; did you mean ntlm?"),
+        ("ansible_winrm_transport: NTLM", "ansible_winrm_transport: NTLM is not supported; did you mean ntlm?"),
+        ("ansible_winrm_transport: Kerberos", "ansible_winrm_transport: Kerberos is not supported; did you mean kerb"),
+        ("ansible_winrm_transport: [ntml, basic]", "ansible_winrm_transport: ntml is not supported; did you mean nt"),
+        ("ansible_winrm_tranport: ntlm", "ansible_winrm_tranport is not known; did you mean ansible_winrm_transport?"),
+        ("ansible_winrm_usr: svc", "ansible_winrm_usr is not known; did you mean ansible_winrm_user?"),
+        ("ansible_winrm_cert_key: /k", "ansible_winrm_cert_key is not known; did you mean ansible_winrm_cert_key_pem?"),
+    ],
+)
+def test_mistyped_name_or_value_is_told_with_its_place_and_what_was_meant(
+    tmp_path: Path, line: str, reason: str
+) -> None:
+    """A slip of the pen bars the host, says what was meant, and where it stands."""
+    barred = (_connection(tmp_path, line).barred or "").replace(f"{tmp_path}/", "")
+
+    assert barred.startswith(reason)
+    assert barred.endswith(f" (inventory.yaml:5:{line.index(':') + 9})")
+
+
+def test_unknown_way_of_logging_in_is_never_passed_over(tmp_path: Path) -> None:
+    """As in Ansible a word that is no way of logging in is refused, even if a good one stands behind it."""
+    assert _connection(tmp_path, "ansible_winrm_transport: [negotiate, basic]").barred == (
+        "ansible_winrm_transport: negotiate is not supported; name ntlm, kerberos, certificate or basic"
+    )
+    assert _connection(tmp_path, "ansible_winrm_transport: [credssp, ntlm, x]").barred is None
 
 
 @pytest.mark.parametrize("named", ["psrp", "ansible.builtin.psrp"])
@@ -461,7 +594,9 @@ def test_literal_password_is_warned_about_and_kept_nowhere(tmp_path: Path, name:
 def test_key_in_the_place_of_a_file_is_warned_about_and_kept_nowhere(tmp_path: Path, name: str) -> None:
     """A private key that was pasted where a file is named is a secret too, and no message shows it."""
     key = f"|\n        -----BEGIN PRIVATE KEY-----\n        {SECRET}\n        -----END PRIVATE KEY-----"
-    inventory = _load(tmp_path, _hosts("ansible_winrm_transport: certificate", f"{name}: {key}"))
+    names = ("ansible_winrm_cert_pem", "ansible_winrm_cert_key_pem")
+    others = [f"{each}: /{each}" for each in names if each != name]
+    inventory = _load(tmp_path, _hosts("ansible_winrm_transport: certificate", *others, f"{name}: {key}"))
     (warning,) = inventory.warnings
 
     assert warning.message == f"host win-1: {name}: a literal secret stands in the inventory and is never used"

@@ -12,6 +12,7 @@ from remedy.errors import NothingNamed, UsageError
 from remedy.load import Inventory, select
 from remedy.load.inventory import check_pattern
 from remedy.load.inventory.hosts import Order
+from remedy.load.inventory.ranges import host_term
 from remedy.load.inventory.terms import read_term
 from remedy.model import Host
 
@@ -103,6 +104,20 @@ def test_pattern_names_its_hosts(pattern: str, names: str) -> None:
         ("web[0-9]", "'web[0-9]' could be a subscript or a set of characters; write [0:9] for the first ten hosts"),
         ("web[1-]", "could be a subscript"),
         ("web[1,2]", "has a ',' in brackets"),
+        ("web-[a:c]", "'web-[a:c]' has a range in it, and ranges stand in inventories only; write web-a:web-b:web-c"),
+        ("all:!web-[a:c]", "'web-[a:c]' has a range in it, and ranges stand in inventories only; write !web-a:!web-b:"),
+        ("all:&web-[a:c]", "has a range in it, and ranges stand in inventories only; write the name of their group"),
+        ("web-[a:f:2]", "; write web-a:web-c:web-e"),
+        ("web-[01:03]", "; write web-01:web-02:web-03"),
+        ("web[01:10]", "; write the name of their group, or a glob that names no others"),
+        ("web-[1:3].example.org", "; write web-1.example.org:web-2.example.org:web-3.example.org"),
+        ("web-[1:2][0]", "has a range in it"),
+        ("web-[:c]", "has a ':' in brackets; a set of characters is such as [abc], and a subscript such as [0:2]"),
+        ("web-[a:z:0]", "has a ':' in brackets; a set of characters is such as [abc], and a subscript such as [0:2]"),
+        ("web-[!1:]", "has a ':' in brackets"),
+        ("[fe80::1]", "has a ':' in brackets; write the address without them"),
+        ("~web-[a:c]$", "has a range in it, and ranges stand in inventories only; write a set of characters such as"),
+        ("~web-[01:10]", "has a range in it"),
         ("{{ target }}", "templates such as"),
         ("!!web,all", "cannot be read"),
         ("web:!@x", "cannot be read"),
@@ -134,7 +149,17 @@ def test_pattern_that_cannot_be_read_is_refused(pattern: str, message: str) -> N
         ("web[3:5]", "'web[3:5]' names nothing; web has 3 hosts"),
         ("all:!empty[0]", "'empty[0]' names nothing; empty has 0 hosts"),
         ("wbe[0]", "no host or group is named 'wbe[0]'; did you mean web"),
-        ("web-[1:3],db", "no host or group is named 'web-[1:3]'; did you mean web"),
+        (
+            "web-[1:3],db",
+            (
+                "no group is named 'web-', of which [1:3] would take some hosts, and ranges stand in inventories only; "
+                "write web-1:web-2:web-3"
+            ),
+        ),
+        ("all:!web-[1:2]", "; write !web-1:!web-2"),
+        ("all:!wbe[1:30]", "no host or group is named 'wbe[1:30]'; did you mean web"),
+        ("web-[1:30]", "; write the name of their group, or a glob that names no others"),
+        ("web-9[1:]", "no host or group is named 'web-9[1:]'"),
         ("web:\x1b[2J", "no host or group is named '\\x1b[2J'"),
     ],
 )
@@ -145,6 +170,35 @@ def test_term_that_names_nothing_is_refused(pattern: str, message: str) -> None:
 
     assert message in str(caught.value)
     assert caught.value.exit_code == 6
+
+
+LETTERED = Inventory(
+    hosts={f"db-{each}": Host(name=f"db-{each}") for each in "abc"},
+    groups={"all": ("db-a", "db-b", "db-c"), "ungrouped": (), "db": ("db-a", "db-b", "db-c")},
+    source="test",
+)
+
+
+@pytest.mark.parametrize("pattern", ["db-[a:c]", "all:!db-[a:c]", "db:&db-[a:c]", "~db-[a:c]", "db-*,!db-[a:b]"])
+def test_range_of_an_inventory_is_never_a_set_of_characters(pattern: str) -> None:
+    """`db-[a:c]` gives three hosts in an inventory, so a pattern must not take two of them, nor leave one behind."""
+    with pytest.raises(UsageError, match="has a range in it, and ranges stand in inventories only"):
+        select(pattern, LETTERED, what="--limit")
+    with pytest.raises(UsageError, match="has a range in it"):
+        check_pattern(pattern)
+    assert select("db-[abc]:!db-[a-b]", LETTERED, what="--limit") == ("db-c",)
+
+
+@given(st.sampled_from(["1:3", "01:03", "a:c", "x:z", "1:9:2", "a:f:2", "08:10", "0:1"]), st.sampled_from(["", ".x"]))
+def test_names_for_a_range_are_those_that_the_inventory_makes_of_it(bounds: str, end: str) -> None:
+    """What is to be written in place of a range names exactly the hosts that an inventory makes of it."""
+    names = tuple(host_term(f"n-[{bounds}]{end}").names())
+    hosts = {name: Host(name=name) for name in names}
+    inventory = Inventory(hosts=hosts, groups={"all": names, "ungrouped": names}, source="test")
+    with pytest.raises((UsageError, NothingNamed)) as caught:
+        select(f"n-[{bounds}]{end}", inventory, what="x")
+
+    assert select(str(caught.value).rpartition("; write ")[2], inventory, what="x") == tuple(sorted(names))
 
 
 def test_all_unknown_terms_are_named_together() -> None:

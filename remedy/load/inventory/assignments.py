@@ -4,8 +4,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from remedy.errors import FilesError, NothingNamed, Place
-from remedy.load.inventory.graph import LITERAL_VARIABLES, Variable, is_reference, is_template
+from remedy.load.inventory.graph import LITERAL_VARIABLES, Variable
 from remedy.load.inventory.precedence import resolve
+from remedy.load.inventory.references import PRIVATE_KEY, is_reference, is_template
 from remedy.load.inventory.settings import SHOWN_VARIABLES
 from remedy.load.inventory.source import read_graph
 from remedy.load.nodes import Entry, ListNode, MappingNode, Node, OpaqueNode, ScalarNode
@@ -96,7 +97,8 @@ def _shown(name: str, node: Node) -> str:
         return value if isinstance(value, str) and (is_reference(value) or is_template(value)) else _SECRET
     if name not in SHOWN_VARIABLES and not name.startswith(f"{_PARAMS}."):
         return _NOT_SHOWN
-    return untrusted(_text(node), characters_max=200)
+    text = _text(node)
+    return _SECRET if PRIVATE_KEY in text else untrusted(text, characters_max=200)
 
 
 def _text(node: Node) -> str:

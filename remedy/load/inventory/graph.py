@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 
 from remedy.errors import Place, Problem
 from remedy.load.inventory.ranges import HostTerm, host_term
+from remedy.load.inventory.winrm_names import KNOWN as WINRM_NAMES
 from remedy.load.nodes import MappingNode, Node, OpaqueNode, ScalarNode
 from remedy.text import nearest, untrusted
 
-__all__ = ["LITERAL_VARIABLES", "REMEDY_VARIABLES", "Graph", "Group", "Variable", "is_reference", "is_template"]
+__all__ = ["LITERAL_VARIABLES", "REMEDY_VARIABLES", "Graph", "Group", "Variable"]
 
 REMEDY_VARIABLES = (
     "remedy_computer_name",
@@ -59,28 +60,17 @@ _CONNECTION_VARIABLES = frozenset(
     }
 )
 _OTHERS = frozenset({"ansible_ssh_args", "ansible_ssh_password", "ansible_ssh_private_key", "ansible_private_key"})
+_MEANT = tuple(sorted(_CONNECTION_VARIABLES | WINRM_NAMES))
 _NEAR = 0.9
 """`ansible_hots` is nearer than this to `ansible_host`; the facts `ansible_hostname` and `ansible_user_id` are not."""
 
 _HOST = re.compile(r"[A-Za-z0-9_:][A-Za-z0-9_.:-]{0,252}")
 _GROUP = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,252}")
 _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
-_PRIVATE_KEY = "PRIVATE KEY-----"
-_REFERENCE = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]{0,254}|file:(?:/|~/)[^\x00-\x1f\x7f]{1,4096}")
 _RESERVED = frozenset({"all", "ungrouped"})
 _PREFIXES = ("ansible_", "remedy_")
 _NAMED_MAX = 500_000
 """How many hosts and variables of hosts the ranges of an inventory may stand for together."""
-
-
-def is_reference(text: str) -> bool:
-    """Say whether a text names where a secret is (`env:NAME`, `file:/PATH`) instead of being one."""
-    return _REFERENCE.fullmatch(text) is not None
-
-
-def is_template(text: str) -> bool:
-    """Say whether a text is a Jinja template, which only Ansible can fill in."""
-    return "{{" in text or "{%" in text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -234,35 +224,19 @@ class Graph:
                 self.problems.append(Problem(place=place, message=message, cure=cure))
                 continue
             self._warn_of_misspelt(name, owner, place)
-            variable = Variable(name=name, owner=owner, file=file, node=entry.value, text_cure=text_cure)
-            self._warn_of_literal(variable)
-            target[name] = variable
+            target[name] = Variable(name=name, owner=owner, file=file, node=entry.value, text_cure=text_cure)
 
     def _warn_of_misspelt(self, name: str, owner: str, place: Place) -> None:
         """Warn, once a file, of a name that is nearly one of those that say how a host is reached."""
         if (place.file, name) in self._looked_at:
             return
         self._looked_at.add((place.file, name))
-        if name in _CONNECTION_VARIABLES or name in LITERAL_VARIABLES or name in _OTHERS:
+        if name in _MEANT or name in LITERAL_VARIABLES or name in _OTHERS:
             return
-        near = difflib.get_close_matches(name, sorted(_CONNECTION_VARIABLES), n=1, cutoff=_NEAR)
+        near = difflib.get_close_matches(name, _MEANT, n=1, cutoff=_NEAR)
         if near:
             message = f"{owner}: `{untrusted(name, characters_max=80)}` is no variable that remedy reads"
             self.warnings.append(Problem(place=place, message=message, cure=f"did you mean `{near[0]}`?"))
-
-    def _warn_of_literal(self, variable: Variable) -> None:
-        node = variable.node
-        if not isinstance(node, ScalarNode) or node.value is None or node.value == "":
-            return
-        if variable.name not in LITERAL_VARIABLES and _PRIVATE_KEY not in str(node.value):
-            return
-        if isinstance(node.value, str) and (is_reference(node.value) or is_template(node.value)):
-            return
-        self.warnings.append(
-            variable.problem(
-                "a literal secret stands in the inventory and is never used", "write env:NAME or file:/PATH"
-            )
-        )
 
     def _refuse_name(self, kind: str, name: str, place: Place, signs: str) -> None:
         shown = untrusted(name, characters_max=80)

@@ -6,14 +6,15 @@ values that are Python literals or else text. No message quotes what may be a va
 """
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from remedy.errors import FilesError, Place, Problem
-from remedy.load.inventory.graph import Graph, Variable
+from remedy.load.inventory.graph import LITERAL_VARIABLES, Graph, Variable
 from remedy.load.inventory.literals import literal_node
+from remedy.load.inventory.references import COMMENT
 from remedy.load.inventory.words import Word, split_words
-from remedy.load.nodes import Entry, MappingNode, ScalarNode
+from remedy.load.nodes import Entry, MappingNode, Node, ScalarNode
 from remedy.load.scalars import character_code, control_offsets
 from remedy.load.yaml_events import INVENTORY_LIMITS
 from remedy.text import nearest, untrusted
@@ -22,6 +23,7 @@ __all__ = ["read_ini"]
 
 _SECTION = re.compile(r"\[([^:\]\s]+)(?::(\w+))?\]\s*(?:#.*)?")
 _SECTION_AND_MORE = re.compile(r"\[[^\]]*\]\s")
+_COMMENT = re.compile(r"\s#")
 _GROUP_NAME = re.compile(r"([^:\]\s]+)\s*(?:#.*)?")
 _KINDS = ("hosts", "children", "vars")
 _PROBLEMS_MAX = 1_000
@@ -206,6 +208,11 @@ class _Reader:
                 message = f"{owner}: {untrusted(name, characters_max=80)}: stands twice in this line"
                 cure = "keep one of them; the last one counts"
                 self._graph.warnings.append(Problem(place=at, message=message, cure=cure))
+            if word.lost is not None:
+                lost = replace(at, column=word.lost)
+                message = f"{owner}: {untrusted(name, characters_max=80)}: this backslash is lost, as in Ansible"
+                cure = "put the value in single quotes, or write two"
+                self._graph.warnings.append(Problem(place=lost, message=message, cure=cure))
             column = word.columns[len(name) + 1]
             value = literal_node(text, line=place.line, column=column)
             entries[name] = Entry(value=value, line=at.line, column=at.column)
@@ -222,7 +229,19 @@ class _Reader:
             column = place.column + len(line) - len(text.lstrip())
             value = literal_node(text.strip(), line=place.line, column=column)
             entries = {name: Entry(value=value, line=place.line, column=place.column)}
+            if value == ScalarNode(value=text.strip(), line=place.line, column=column):
+                self._warn_of_comment(name, value, owner)
             self._keep(self._graph.groups[self._group].inline, entries, place, owner)
+
+    def _warn_of_comment(self, name: str, value: Node, owner: str) -> None:
+        """Warn of a text with a '#' behind a blank; of a secret it is told where the secret is read."""
+        text = value.value if isinstance(value, ScalarNode) and name not in LITERAL_VARIABLES else None
+        found = _COMMENT.search(text) if isinstance(text, str) else None
+        if found is None:
+            return
+        place = Place(file=self._file, line=value.line, column=value.column + found.end() - 1)
+        message = f"{owner}: {untrusted(name, characters_max=80)}: {COMMENT}"
+        self._graph.warnings.append(Problem(place=place, message=message, cure="move it to a line of its own"))
 
     def _keep(
         self,

@@ -15,7 +15,8 @@ from pathlib import Path
 from remedy.errors import NothingNamed, UsageError
 from remedy.load.beneath import read_file
 from remedy.load.inventory.hosts import Inventory
-from remedy.load.inventory.terms import Term, read_term
+from remedy.load.inventory.ranges import host_term
+from remedy.load.inventory.terms import Term, range_cure, read_term
 from remedy.text import nearest, untrusted
 
 __all__ = ["check_pattern", "select"]
@@ -198,8 +199,26 @@ def _refuse_nothing(terms: Iterable[Term], inventory: Inventory, what: str) -> N
             expressed = untrusted(term.expressed, characters_max=80)
             messages.append(f"{what}: '{shown}' names nothing; {expressed} has {len(found)} hosts, counted from 0")
             continue
+        if _is_range(term, inventory):
+            bounds = untrusted(term.name[len(term.expressed) :], characters_max=80)
+            why = (
+                f"no group is named '{untrusted(term.expressed, characters_max=80)}', of which {bounds} would take some"
+            )
+            cure = range_cure(term.sign, term.name)
+            messages.append(f"{what}: {why} hosts, and ranges stand in inventories only; {cure}")
+            continue
         near = () if term.expression is not None else nearest(term.expressed, known)
         cure = f"did you mean {' or '.join(near)}?" if near else "`remedy inventory` lists what there is"
         messages.append(f"{what}: no host or group is named '{shown}'; {cure}")
     if messages:
         raise NothingNamed("\n".join(messages))
+
+
+def _is_range(term: Term, inventory: Inventory) -> bool:
+    """Say whether what is read as a subscript of nothing is a range whose first host there is."""
+    if term.subscript is None:
+        return False
+    try:
+        return host_term(term.name).first in inventory.hosts
+    except ValueError:
+        return False

@@ -6,10 +6,12 @@ from pathlib import Path, PurePosixPath
 from typing import assert_never
 
 from remedy.errors import Problem
-from remedy.load.inventory.graph import LITERAL_VARIABLES, REMEDY_VARIABLES, Variable, is_template
+from remedy.load.inventory.graph import LITERAL_VARIABLES, REMEDY_VARIABLES, Variable
 from remedy.load.inventory.precedence import Resolved
+from remedy.load.inventory.references import is_template
 from remedy.load.inventory.variables import HostVariables, shown_name
-from remedy.load.inventory.winrm import WINRM_VARIABLES, winrm_connection
+from remedy.load.inventory.winrm import winrm_connection
+from remedy.load.inventory.winrm_names import WINRM_VARIABLES
 from remedy.load.nodes import ListNode, MappingNode, Node, OpaqueNode, ScalarNode, plain
 from remedy.load.scalars import doubt_cure
 from remedy.load.typed import typed_param
@@ -30,6 +32,8 @@ _TRANSPORTS: Mapping[str, Transport] = {
 _WINDOWS_SHELLS = frozenset({"powershell", "cmd"})
 """What an sshd of Windows may start: our command line is meant for both."""
 
+_CONNECTION = "ansible_connection"
+_SHELL = "ansible_shell_type"
 _ADDRESS_NAMES = ("ansible_host", "ansible_ssh_host")
 _PORT_NAMES = ("ansible_port", "ansible_ssh_port")
 _USER_NAMES = ("ansible_user", "ansible_ssh_user")
@@ -132,7 +136,7 @@ class HostReader:
             address=variables.address(_ADDRESS_NAMES),
             port=variables.port(_PORT_NAMES),
             user=variables.user(_USER_NAMES),
-            identity_file=variables.text(_KEY_NAMES),
+            identity_file=variables.file(_KEY_NAMES),
             password=variables.password(_PASSWORD_NAMES),
             known_hosts=self._known_hosts(variables),
             shell=self._shell(variables, platform),
@@ -140,8 +144,10 @@ class HostReader:
 
     def _shell(self, variables: HostVariables, platform: Platform) -> Shell:
         """Return what reads the payloads: PowerShell on Windows, whatever shell its sshd starts, and sh elsewhere."""
-        named = variables.text(("ansible_shell_type",))
-        if named is not None and (named in _WINDOWS_SHELLS) is not (platform is Platform.WINDOWS):
+        named = variables.text((_SHELL,))
+        if named is not None and named not in _WINDOWS_SHELLS and (near := nearest(named, _WINDOWS_SHELLS, most=1)):
+            variables.bar(_SHELL, f": {shown_name(named)} is not known; did you mean {near[0]}?")
+        elif named is not None and (named in _WINDOWS_SHELLS) is not (platform is Platform.WINDOWS):
             shown = shown_name(named)
             variables.barred.append(
                 f"ansible_shell_type: {shown} does not fit remedy_platform: {platform.value}; remove one of them"
@@ -149,14 +155,18 @@ class HostReader:
         return Shell.POWERSHELL if platform is Platform.WINDOWS else Shell.SH
 
     def _transport(self, variables: HostVariables) -> Transport:
-        named = variables.text(("ansible_connection",))
+        named = variables.text((_CONNECTION,))
         if named is None:
             return Transport.SSH
         short = named.removeprefix("ansible.builtin.")
         transport = _TRANSPORTS.get(short)
         if transport is None:
+            reason = f": {shown_name(named)} is not supported"
+            if short != "psrp" and (near := nearest(short, [each.value for each in Transport], most=1)):
+                variables.bar(_CONNECTION, f"{reason}; did you mean {near[0]}?")
+                return Transport.SSH
             cure = "use winrm, on the same port" if short == "psrp" else "use ssh, local or winrm"
-            variables.barred.append(f"ansible_connection: {shown_name(named)} is not supported; {cure}")
+            variables.barred.append(f"{_CONNECTION}{reason}; {cure}")
             return Transport.SSH
         return transport
 
@@ -164,7 +174,7 @@ class HostReader:
         named = variables.choice("remedy_platform", tuple(platform.value for platform in Platform))
         if named is not None:
             return Platform(named)
-        is_windows = transport is Transport.WINRM or variables.text(("ansible_shell_type",)) in _WINDOWS_SHELLS
+        is_windows = transport is Transport.WINRM or variables.text((_SHELL,)) in _WINDOWS_SHELLS
         return Platform.WINDOWS if is_windows else Platform.LINUX
 
     def _known_hosts(self, variables: HostVariables) -> str | None:

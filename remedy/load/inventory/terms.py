@@ -5,12 +5,18 @@ import warnings
 from dataclasses import dataclass
 
 from remedy.errors import UsageError
+from remedy.load.inventory.ranges import host_term
 from remedy.text import untrusted
 
-__all__ = ["Subscript", "Term", "read_term"]
+__all__ = ["Subscript", "Term", "range_cure", "read_term"]
 
 _SUBSCRIPT = re.compile(r"(?P<name>.+)\[(?:(?P<one>-?[0-9]+)|(?P<first>[0-9]+):(?P<last>[0-9]*))\]", re.DOTALL)
 _OLD_SUBSCRIPT = re.compile(r".+\[[0-9]+-[0-9]*\]", re.DOTALL)
+_RANGE = re.compile(r"\[(?:[0-9]*:[0-9]+|[A-Za-z]:[A-Za-z])(?::[0-9]*[1-9][0-9]*)?\]")
+_COLON = re.compile(r"\[[^\[\]]*:[^\[\]]*\]")
+_PADDED = re.compile(r"0[0-9]+")
+_NAMES_MAX = 5
+"""So many names are written out in place of a range."""
 _INDEX_DIGITS_MAX = 9
 _TEMPLATE = re.compile(r"\{\{|\{%")
 _EXPRESSION_CHARACTERS_MAX = 200
@@ -76,9 +82,41 @@ def read_term(piece: str) -> Term:
     if "," in name:
         raise UsageError(f"'{shown}' has a ',' in brackets, and ',' stands between terms; write the names")
     found = _SUBSCRIPT.fullmatch(name)
+    if found is not None and any(each and _PADDED.fullmatch(each) for each in (found["first"], found["last"])):
+        found = None
+    _refuse_range(sign, name, before=name if found is None else found["name"])
     if found is None:
         return Term(sign=sign, name=name, expressed=name)
     return Term(sign=sign, name=name, expressed=found["name"], subscript=_subscript(found, shown))
+
+
+def range_cure(sign: str, name: str) -> str:
+    """Return what to write in place of a term with a range: its names, where they are few."""
+    try:
+        term = host_term(name)
+    except ValueError:
+        term = None
+    # Each '&' keeps only its own hosts, so several of them keep none.
+    if term is None or sign == "&" or term.count > _NAMES_MAX:
+        return "write the name of their group, or a glob that names no others"
+    return f"write {untrusted(':'.join(f'{sign}{each}' for each in term.names()), characters_max=400)}"
+
+
+def _refuse_range(sign: str, name: str, *, before: str) -> None:
+    """
+    Refuse a ':' in brackets, but for the subscript behind `before`.
+
+    To Ansible `db-[a:c]` is a glob: it takes db-a and db-c, and leaves db-b behind.
+    """
+    if _COLON.search(before) is None:
+        return
+    shown = untrusted(name, characters_max=80)
+    if _RANGE.search(before) is not None:
+        raise UsageError(f"'{shown}' has a range in it, and ranges stand in inventories only; {range_cure(sign, name)}")
+    cure = "a set of characters is such as [abc], and a subscript such as [0:2]"
+    if name.startswith("[") and name.count(":") > 1:
+        cure = "write the address without them"
+    raise UsageError(f"'{shown}' has a ':' in brackets; {cure}")
 
 
 def _subscript(found: re.Match[str], shown: str) -> Subscript:
@@ -98,6 +136,9 @@ def _expression(text: str, shown: str) -> re.Pattern[str]:
         raise UsageError("'~' needs a regular expression behind it, such as ~web[0-9]+")
     if len(text) > _EXPRESSION_CHARACTERS_MAX:
         raise UsageError(f"a regular expression may have {_EXPRESSION_CHARACTERS_MAX} characters; write a shorter one")
+    if _RANGE.search(text):
+        cure = "write a set of characters such as [a-c], or the cases with | between them"
+        raise UsageError(f"'{shown}' has a range in it, and ranges stand in inventories only; {cure}")
     _refuse_slow(text, shown)
     try:
         with warnings.catch_warnings():

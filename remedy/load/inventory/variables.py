@@ -4,7 +4,8 @@ import re
 from collections.abc import Callable, Mapping
 
 from remedy.errors import Problem
-from remedy.load.inventory.graph import Variable, is_reference, is_template
+from remedy.load.inventory.graph import Variable
+from remedy.load.inventory.references import PRIVATE_KEY, REFERENCE_CURE, is_reference, is_template, nearly_reference
 from remedy.load.nodes import ListNode, MappingNode, Node, OpaqueNode, ScalarNode, ScalarValue
 from remedy.load.scalars import doubt_cure
 from remedy.text import nearest, untrusted
@@ -14,6 +15,8 @@ __all__ = ["HostVariables", "shown_name"]
 _ADDRESS = re.compile(r"[A-Za-z0-9_:][A-Za-z0-9_.:%-]{0,252}")
 _USER = re.compile(r"[^\s\x00-\x1f\x7f-][^\x00-\x1f\x7f]{0,255}")
 _PATH = re.compile(r"(?:/|~/)[^\x00-\x1f\x7f]{1,4094}")
+_FILE = re.compile(r"[^\x00-\x1f\x7f]{1,4096}")
+_LITERAL = "a literal secret stands in the inventory and is never used"
 
 
 def shown_name(name: str) -> str:
@@ -129,18 +132,26 @@ class HostVariables:
         if variable is None:
             return None
         node = variable.node
-        if isinstance(node, ScalarNode) and isinstance(node.value, str) and not node.doubt:
-            if is_reference(node.value):
-                return node.value
-            if is_template(node.value):
-                self._bar(variable, " is a template; write env:NAME or file:/PATH")
-                return None
-        if isinstance(node, ScalarNode):
-            self.barred.append(f"{variable.name}: a literal password is never used; write env:NAME or file:/PATH")
-        else:
+        if not isinstance(node, ScalarNode):
             what = node.what if isinstance(node, OpaqueNode) else "this form"
-            self._bar(variable, f": {what} is not read by remedy; write env:NAME or file:/PATH")
+            self._bar(variable, f": {what} is not read by remedy; {REFERENCE_CURE}")
+            return None
+        text = node.value if isinstance(node.value, str) and not node.doubt else ""
+        if is_reference(text):
+            return text
+        if is_template(text):
+            self._bar(variable, f" is a template; {REFERENCE_CURE}")
+            return None
+        self._bar_literal(variable, str(node.value))
         return None
+
+    def _bar_literal(self, variable: Variable, text: str) -> None:
+        """Bar the host for a password, or what was meant as a reference to one, and warn about it; never show it."""
+        warning, reason = _LITERAL, "a literal password is never used"
+        if fault := nearly_reference(text):
+            warning = reason = f"is nearly a reference, and none: {fault}"
+        self.warn(variable.name, warning, REFERENCE_CURE)
+        self.barred.append(f"{variable.name}: {reason}; {REFERENCE_CURE}")
 
     def path(self, name: str) -> str | None:
         """Return the path of a file of this machine; one that depends on the current folder bars the host."""
@@ -151,16 +162,38 @@ class HostVariables:
         self.barred.append(f"{name} is no absolute path of a file; write /PATH or ~/PATH")
         return None
 
+    def file(self, names: tuple[str, ...]) -> str | None:
+        """Return the name of a file, whose meaning is up to ssh; what can be none bars the host."""
+        value = self.text(names)
+        if value is None or (_FILE.fullmatch(value) and PRIVATE_KEY not in value):
+            return value
+        variable = self._found(names)
+        # It is not shown, as in `path`.
+        self.barred.append(f"{variable.name if variable else names[0]} is no path of a file; write /PATH or ~/PATH")
+        return None
+
+    def bar(self, name: str, reason: str) -> None:
+        """Bar the host for a variable that is set; the reason is followed by where it stands."""
+        self._bar(self._variables[name], reason)
+
     def bar_others(
         self,
         says_how: Callable[[str], bool],
         *,
         harmless: Mapping[str, frozenset[str]],
         cure: Callable[[str], str],
+        meant: Callable[[str], str] = lambda _name: "",
     ) -> None:
-        """Bar the host for every variable that says how to reach it and is not followed; values may be harmless."""
+        """
+        Bar the host for every variable that says how to reach it and is not followed; values may be harmless.
+
+        `meant` returns the name that a mistyped one was meant as, or ''.
+        """
         for name in sorted(self._variables):
             if not says_how(name) or _is_unset(self._variables[name]):
+                continue
+            if near := meant(name):
+                self._bar(self._variables[name], f" is not known; did you mean {near}?")
                 continue
             value = _scalar(self._variables[name])
             if value is None or is_template(str(value)):
@@ -191,6 +224,8 @@ class HostVariables:
         if not isinstance(node, ScalarNode):
             self._no_value(variable, node)
             return None
+        if PRIVATE_KEY in str(node.value):
+            self.warn(variable.name, _LITERAL, "keep the key in a file, and name that")
         if isinstance(node.value, str) and is_template(node.value):
             self._bar(variable, " is a template, which only Ansible can fill in; write the value")
             return None

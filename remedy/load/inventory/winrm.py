@@ -12,61 +12,39 @@ from collections.abc import Mapping
 from typing import Literal
 
 from remedy.load.inventory.variables import HostVariables, shown_name
+from remedy.load.inventory.winrm_names import (
+    ADDRESS_NAMES,
+    CA,
+    CERTIFICATE,
+    COMPUTER_NAME,
+    ENCRYPTION,
+    FINGERPRINT,
+    HARMLESS,
+    KEY,
+    KNOWN,
+    MACHINE_ID,
+    PASSWORD_NAMES,
+    PORT_NAMES,
+    READ,
+    TRANSPORT,
+    USER_NAMES,
+    VALIDATION,
+)
 from remedy.model import Connection
 from remedy.port import Shell, WinRM, WinRMAuth
+from remedy.text import nearest
 
-__all__ = ["COMPUTER_NAME_MAX", "WINRM_VARIABLES", "winrm_connection"]
+__all__ = ["COMPUTER_NAME_MAX", "winrm_connection"]
 
 COMPUTER_NAME_MAX = 15
 """Windows cuts computer names to so many characters. Source: NetBIOS, as %COMPUTERNAME% has it."""
 
 _Scheme = Literal["http", "https"]
 _PORTS: Mapping[_Scheme, int] = {"http": 5985, "https": 5986}
-_ADDRESS_NAMES = ("ansible_host", "ansible_winrm_host")
-_PORT_NAMES = ("ansible_port", "ansible_winrm_port")
-_USER_NAMES = ("ansible_user", "ansible_winrm_user")
-_PASSWORD_NAMES = ("ansible_password", "ansible_winrm_password", "ansible_winrm_pass")
-_TRANSPORT = "ansible_winrm_transport"
-_ENCRYPTION = "ansible_winrm_message_encryption"
-_VALIDATION = "ansible_winrm_server_cert_validation"
-_CA = "ansible_winrm_ca_trust_path"
-_CERTIFICATE = "ansible_winrm_cert_pem"
-_KEY = "ansible_winrm_cert_key_pem"
-_FINGERPRINT = "remedy_winrm_fingerprint"
-_MACHINE_ID = "remedy_machine_id"
-_COMPUTER_NAME = "remedy_computer_name"
+_PREFIX = "ansible_winrm_"
+_TRANSPORTS = ("ntlm", "kerberos", "certificate", "basic")
+_OTHER_TRANSPORTS = ("plaintext", "ssl", "credssp", "auto")
 _FROM_ENVIRONMENT = "legacy_requests"
-
-_READ = frozenset(
-    {
-        *(*_ADDRESS_NAMES, *_PORT_NAMES, *_USER_NAMES, *_PASSWORD_NAMES),
-        *(_TRANSPORT, _ENCRYPTION, _VALIDATION, _CA, _CERTIFICATE, _KEY),
-        "ansible_winrm_scheme",
-        "ansible_winrm_path",
-    }
-)
-_HARMLESS = frozenset(
-    {
-        # How long to wait: remedy has deadlines of its own.
-        "ansible_winrm_connection_timeout",
-        "ansible_winrm_operation_timeout_sec",
-        "ansible_winrm_read_timeout_sec",
-        # How Ansible gets a ticket: remedy takes the one that is there, and only for the account that is named.
-        "ansible_winrm_kinit_args",
-        "ansible_winrm_kinit_cmd",
-        "ansible_winrm_kinit_env_vars",
-        "ansible_winrm_kinit_mode",
-        # pywinrm takes these and does nothing with them.
-        "ansible_winrm_keytab",
-        "ansible_winrm_realm",
-        # Only for CredSSP, which is refused.
-        "ansible_winrm_credssp_auth_mechanism",
-        "ansible_winrm_credssp_disable_tlsv1_2",
-        "ansible_winrm_credssp_minimum_version",
-    }
-)
-WINRM_VARIABLES = (_READ | _HARMLESS) - {"ansible_winrm_kinit_args", "ansible_winrm_kinit_env_vars"}
-"""Variables of WinRM whose values may be shown, but for passwords."""
 
 _YES = frozenset({"True", "true", "yes", "on", "1"})
 _NO = frozenset({"False", "false", "no", "off", "0"})
@@ -107,12 +85,18 @@ def winrm_connection(name: str, variables: HostVariables) -> Connection:
     nothing else does.
     """
     variables.bar_others(
-        _says_how, harmless=_HARMLESS_VALUES, cure=lambda each: _CURES.get(each, "remove it for this host")
+        _says_how,
+        harmless=_HARMLESS_VALUES,
+        cure=lambda each: _CURES.get(each, "remove it for this host"),
+        meant=_meant,
     )
-    address, port = variables.address(_ADDRESS_NAMES), variables.port(_PORT_NAMES)
-    user, password = variables.user(_USER_NAMES), variables.password(_PASSWORD_NAMES)
+    address, port = variables.address(ADDRESS_NAMES), variables.port(PORT_NAMES)
+    user, password = variables.user(USER_NAMES), variables.password(PASSWORD_NAMES)
     scheme = _scheme(variables, port)
-    auth = _auth(variables, scheme, user=user)
+    named = _auth(variables, scheme, user=user)
+    auth = named or WinRMAuth.NTLM
+    if named is not None:
+        _bar_login_without_means(variables, named)
     _bar_clear_messages(variables, scheme)
     path = variables.matching(("ansible_winrm_path",), _URL_PATH, "a path of letters, digits and . / _ -") or "wsman"
     is_certificate = auth is WinRMAuth.CERTIFICATE
@@ -129,8 +113,8 @@ def winrm_connection(name: str, variables: HostVariables) -> Connection:
             path=path if path.startswith("/") else f"/{path}",
             ca_file=_ca_file(variables, scheme),
             fingerprint=_fingerprint(variables, scheme),
-            certificate=variables.path(_CERTIFICATE) if is_certificate else None,
-            certificate_key=variables.path(_KEY) if is_certificate else None,
+            certificate=variables.path(CERTIFICATE) if is_certificate else None,
+            certificate_key=variables.path(KEY) if is_certificate else None,
             machine_id=_machine_id(variables),
             computer_name=_computer_name(variables, is_proved=is_proved, names=(address, name)),
         ),
@@ -140,7 +124,16 @@ def winrm_connection(name: str, variables: HostVariables) -> Connection:
 def _says_how(name: str) -> bool:
     """Say whether a variable tells how to get onto a Windows host; those of ssh do not."""
     is_ours = name.startswith(("ansible_winrm_", "ansible_become_"))
-    return is_ours and name not in _READ and name not in _HARMLESS
+    return is_ours and name not in READ and name not in HARMLESS
+
+
+def _meant(name: str) -> str:
+    """Return the variable that a mistyped one is nearest to, but for the beginning that all have; '' for others."""
+    if name in KNOWN or not name.startswith(_PREFIX):
+        return ""
+    ends = (each.removeprefix(_PREFIX) for each in KNOWN if each.startswith(_PREFIX))
+    near = nearest(name.removeprefix(_PREFIX), ends, most=1)
+    return f"{_PREFIX}{near[0]}" if near else ""
 
 
 def _scheme(variables: HostVariables, port: int | None) -> _Scheme:
@@ -151,26 +144,44 @@ def _scheme(variables: HostVariables, port: int | None) -> _Scheme:
     return "http" if named == "http" else "https"
 
 
-def _auth(variables: HostVariables, scheme: _Scheme, *, user: str | None) -> WinRMAuth:
+def _auth(variables: HostVariables, scheme: _Scheme, *, user: str | None) -> WinRMAuth | None:
     """
-    Return how the login is proved: the first way that is named and that remedy has.
+    Return how the login is proved: the first way that is named and that remedy has; None when that bars the host.
 
     Where none is named, Ansible sends the password itself (Basic); remedy takes the
     client's certificate, a ticket for an account with a realm and no password, or NTLM.
     """
-    named = variables.words(_TRANSPORT)
+    before = len(variables.barred)
+    named = variables.words(TRANSPORT)
+    if len(variables.barred) > before:
+        return None
     if not named:
-        if scheme == "https" and variables.has((_CERTIFICATE,)):
+        if scheme == "https" and variables.has((CERTIFICATE,)):
             return WinRMAuth.CERTIFICATE
-        is_ticket = user is not None and "@" in user and not variables.has(_PASSWORD_NAMES)
+        is_ticket = user is not None and "@" in user and not variables.has(PASSWORD_NAMES)
         return WinRMAuth.KERBEROS if is_ticket else WinRMAuth.NTLM
-    has_certificate = variables.has((_CERTIFICATE,)) or variables.has((_KEY,))
+    has_certificate = variables.has((CERTIFICATE,)) or variables.has((KEY,))
     for each in named:
+        if each not in _TRANSPORTS and each not in _OTHER_TRANSPORTS:
+            _bar_transport(variables, each)
+            return None
         auth = _known_auth(each, scheme, has_certificate=has_certificate)
         if auth is not None:
             return auth
     _bar_transport(variables, named[0])
-    return WinRMAuth.NTLM
+    return None
+
+
+def _bar_login_without_means(variables: HostVariables, auth: WinRMAuth) -> None:
+    """Bar the host for a login that can never work, in the words that the runner has for it."""
+    if auth is WinRMAuth.CERTIFICATE:
+        if not (variables.has((CERTIFICATE,)) and variables.has((KEY,))):
+            variables.barred.append(f"certificate needs the client's certificate and key; give {CERTIFICATE} and {KEY}")
+        return
+    if not variables.has(USER_NAMES):
+        variables.barred.append(f"the login has no name; give {USER_NAMES[0]}")
+    if auth is not WinRMAuth.KERBEROS and not variables.has(PASSWORD_NAMES):
+        variables.barred.append(f"{auth.value} needs a password; give {PASSWORD_NAMES[0]} as env:NAME or file:PATH")
 
 
 def _known_auth(named: str, scheme: _Scheme, *, has_certificate: bool) -> WinRMAuth | None:
@@ -194,66 +205,66 @@ def _bar_transport(variables: HostVariables, named: str) -> None:
     match named:
         case "basic" | "plaintext" | "ssl":
             said = f"{named} over http sends the password in clear text"
-            variables.warn(_TRANSPORT, f"{said}; such a host is refused", _CLEAR_TEXT_CURE)
-            variables.barred.append(f"{_TRANSPORT}: {said}; {_CLEAR_TEXT_CURE}")
+            variables.warn(TRANSPORT, f"{said}; such a host is refused", _CLEAR_TEXT_CURE)
+            variables.barred.append(f"{TRANSPORT}: {said}; {_CLEAR_TEXT_CURE}")
         case "certificate":
-            variables.barred.append(f"{_TRANSPORT}: there is no certificate over http; use https")
+            variables.barred.append(f"{TRANSPORT}: there is no certificate over http; use https")
         case "credssp":
             said = "credssp hands the password itself to the host"
-            variables.barred.append(f"{_TRANSPORT}: {said}; use kerberos or ntlm")
+            variables.barred.append(f"{TRANSPORT}: {said}; use kerberos or ntlm")
         case "auto":
-            variables.barred.append(f"{_TRANSPORT}: auto says nothing, and Ansible refuses it; {_WAYS}")
+            variables.barred.append(f"{TRANSPORT}: auto says nothing, and Ansible refuses it; {_WAYS}")
         case _:
-            variables.barred.append(f"{_TRANSPORT}: {shown_name(named)} is not supported; {_WAYS}")
+            said = f": {shown_name(named)} is not supported"
+            near = nearest(named, _TRANSPORTS, most=1)
+            if near and named != "negotiate":  # A word of Windows, and no slip of the pen.
+                variables.bar(TRANSPORT, f"{said}; did you mean {near[0]}?")
+            else:
+                variables.barred.append(f"{TRANSPORT}{said}; {_WAYS}")
 
 
 def _bar_clear_messages(variables: HostVariables, scheme: _Scheme) -> None:
-    encryption = variables.choice(_ENCRYPTION, ("auto", "always", "never"))
+    encryption = variables.choice(ENCRYPTION, ("auto", "always", "never"))
     if encryption == "never" and scheme == "http":
         said = "never over http sends every script in clear text"
         cure = "remove it, or use https"
-        variables.warn(_ENCRYPTION, f"{said}; such a host is refused", cure)
-        variables.barred.append(f"{_ENCRYPTION}: {said}; {cure}")
+        variables.warn(ENCRYPTION, f"{said}; such a host is refused", cure)
+        variables.barred.append(f"{ENCRYPTION}: {said}; {cure}")
 
 
 def _ca_file(variables: HostVariables, scheme: _Scheme) -> str | None:
     """Return the file with the authorities to trust; a certificate that nobody checks bars the host."""
-    validation = variables.choice(_VALIDATION, ("validate", "ignore"))
-    if (
-        validation == "ignore"
-        and scheme == "https"
-        and not variables.has((_CA,))
-        and not variables.has((_FINGERPRINT,))
-    ):
-        cure = f"name the authority's file with {_CA}, or pin the certificate with {_FINGERPRINT}"
-        variables.barred.append(f"{_VALIDATION}: ignore lets anybody answer for the host; {cure}")
-    if variables.is_word(_CA, _FROM_ENVIRONMENT):
+    validation = variables.choice(VALIDATION, ("validate", "ignore"))
+    if validation == "ignore" and scheme == "https" and not variables.has((CA,)) and not variables.has((FINGERPRINT,)):
+        cure = f"name the authority's file with {CA}, or pin the certificate with {FINGERPRINT}"
+        variables.barred.append(f"{VALIDATION}: ignore lets anybody answer for the host; {cure}")
+    if variables.is_word(CA, _FROM_ENVIRONMENT):
         return None
-    return variables.path(_CA)
+    return variables.path(CA)
 
 
 def _fingerprint(variables: HostVariables, scheme: _Scheme) -> str | None:
-    value = variables.text((_FINGERPRINT,))
+    value = variables.text((FINGERPRINT,))
     if value is None:
         return None
     digest = value.replace(":", "").lower()
     if not _DIGEST.fullmatch(digest):
-        variables.wrong(_FINGERPRINT, "must be a SHA-256 fingerprint of 64 hexadecimal digits, with or without colons")
+        variables.wrong(FINGERPRINT, "must be a SHA-256 fingerprint of 64 hexadecimal digits, with or without colons")
         return None
     if scheme == "http":
-        variables.barred.append(f"{_FINGERPRINT}: there is no certificate over http; use https, or remove it")
+        variables.barred.append(f"{FINGERPRINT}: there is no certificate over http; use https, or remove it")
         return None
     return digest
 
 
 def _machine_id(variables: HostVariables) -> str | None:
-    value = variables.text((_MACHINE_ID,))
+    value = variables.text((MACHINE_ID,))
     if value is None:
         return None
     guid = value.lower().removeprefix("{").removesuffix("}")
     if not _GUID.fullmatch(guid):
         cure = r"write what HKLM\SOFTWARE\Microsoft\Cryptography\MachineGuid says there"
-        variables.wrong(_MACHINE_ID, f"'{shown_name(value)}' is not the id of a machine", cure)
+        variables.wrong(MACHINE_ID, f"'{shown_name(value)}' is not the id of a machine", cure)
         return None
     return guid
 
@@ -266,17 +277,17 @@ def _computer_name(variables: HostVariables, *, is_proved: bool, names: tuple[st
     of the names that is no address. One of more than 15 characters is none: cut to
     15, it could be another machine's.
     """
-    value = variables.text((_COMPUTER_NAME,))
+    value = variables.text((COMPUTER_NAME,))
     if value is not None:
         name = _first_label(value)
         if name is None or not _COMPUTER.fullmatch(name):
             said = (
                 f"'{shown_name(value)}' is not the name of a computer, which has at most {COMPUTER_NAME_MAX} characters"
             )
-            variables.wrong(_COMPUTER_NAME, said, "write what $env:COMPUTERNAME says there")
+            variables.wrong(COMPUTER_NAME, said, "write what $env:COMPUTERNAME says there")
             return None
         return name
-    if is_proved or variables.has((_MACHINE_ID,)):
+    if is_proved or variables.has((MACHINE_ID,)):
         return None
     name = next((label for each in names if each is not None and (label := _first_label(each)) is not None), None)
     if name is not None and _COMPUTER.fullmatch(name):

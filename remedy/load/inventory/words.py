@@ -10,14 +10,20 @@ _BLANKS = " \t\r\n"
 _QUOTES = "'\""
 _PLAIN = re.compile(r"[^ \t\r\n]+")
 _SPECIAL = re.compile(r"[#'\"\\]")
+_SPECIAL_OR_BLANK = re.compile(r"[#'\"\\ \t\r\n]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Word:
-    """A word without its quotes; `columns` say for each of its characters, and for its end, where it stands."""
+    """
+    A word without its quotes; `columns` say for each of its characters, and for its end, where it stands.
+
+    `lost` is the column of the first backslash that is gone and was before nothing that needs one.
+    """
 
     text: str
     columns: Sequence[int]
+    lost: int | None = None
 
 
 def split_words(line: str, *, column: int = 1) -> tuple[Word, ...]:
@@ -45,6 +51,7 @@ class _Splitter:
         self._at = 0
         self._characters: list[str] = []
         self._columns: list[int] = []
+        self._lost: int | None = None
         self._is_word = False
 
     def words(self) -> list[Word]:
@@ -69,8 +76,8 @@ class _Splitter:
     def _end(self, found: list[Word]) -> None:
         if self._is_word:
             columns = (*self._columns, self._at + self._column)
-            found.append(Word(text="".join(self._characters), columns=columns))
-        self._characters, self._columns, self._is_word = [], [], False
+            found.append(Word(text="".join(self._characters), columns=columns, lost=self._lost))
+        self._characters, self._columns, self._is_word, self._lost = [], [], False, None
 
     def _take(self) -> None:
         self._characters.append(self._line[self._at])
@@ -82,6 +89,8 @@ class _Splitter:
         self._at += 1
         if self._at == len(self._line):
             raise ValueError("ends in a backslash")
+        if self._lost is None and not _SPECIAL_OR_BLANK.match(self._line[self._at]):
+            self._lost = self._at - 1 + self._column
         self._take()
 
     def _quoted(self, quote: str) -> None:
