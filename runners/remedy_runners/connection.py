@@ -23,7 +23,9 @@ from paramiko.ssh_exception import IncompatiblePeer, MessageOrderError
 
 from remedy.errors import Refused, RemedyError, Unreachable
 from remedy.text import untrusted
-from remedy_runners.hostkeys import HostKey
+from remedy_runners.hostkeys import HostKey, Judge, Shown
+from remedy_runners.hostkeys.certificate import CERTIFICATE_SUFFIX
+from remedy_runners.hostkeys.key import KEY_ALGORITHMS
 from remedy_runners.session import LinkLost
 
 __all__ = ["Connection", "SSHExchange", "translate"]
@@ -31,19 +33,10 @@ __all__ = ["Connection", "SSHExchange", "translate"]
 _HANDSHAKE_S = 15
 _AUTHENTICATION_S = 30
 _CHANNEL_S = 10
-_RSA_BITS_MIN = 2_048
 _UNACKNOWLEDGED_MS = 30_000
 _KEEPALIVE_S = 15
 _HANDSHAKE_BYTES_MAX = 262_144
 _READ_SIZE = 65_536
-
-_KEY_ALGORITHMS = {
-    "ssh-ed25519": ("ssh-ed25519",),
-    "ecdsa-sha2-nistp256": ("ecdsa-sha2-nistp256",),
-    "ecdsa-sha2-nistp384": ("ecdsa-sha2-nistp384",),
-    "ecdsa-sha2-nistp521": ("ecdsa-sha2-nistp521",),
-    "ssh-rsa": ("rsa-sha2-512", "rsa-sha2-256"),
-}
 
 
 def translate(exc: Exception, where: str) -> RemedyError:
@@ -106,7 +99,7 @@ class _GuardedSocket:
 
 
 class _Transport(paramiko.Transport):
-    """paramiko's transport with our own lists of algorithms: no CBC, no MD5, no SHA-1, no certificates of hosts."""
+    """paramiko's transport with our own lists of algorithms: no CBC, no MD5, no SHA-1."""
 
     # The reader thread asks ten times a second whether it is still wanted; the
     # socket is shut down before it is closed, so that it need not.
@@ -143,7 +136,13 @@ class _Transport(paramiko.Transport):
 
     @property
     def preferred_pubkeys(self) -> tuple[str, ...]:
-        return self._known_to_paramiko(tuple(chain(*_KEY_ALGORITHMS.values())), "key")
+        return self._known_to_paramiko(tuple(chain(*KEY_ALGORITHMS.values())), "key")
+
+    def _verify_key(self, host_key: bytes, sig: bytes) -> None:
+        """Refuse a signature of another algorithm than was agreed: older paramiko takes one with SHA-1."""
+        if paramiko.Message(sig).get_text() != (self.host_key_type or "").removesuffix(CERTIFICATE_SUFFIX):
+            raise IncompatiblePeer("the host key's signature is of another algorithm than agreed")
+        super()._verify_key(host_key, sig)  # type: ignore[misc]  # the stubs leave it out
 
     @property
     def preferred_kex(self) -> tuple[str, ...]:
@@ -161,18 +160,12 @@ class _Transport(paramiko.Transport):
         )
 
 
-def _host_key_order(known: Sequence[HostKey]) -> tuple[str, ...]:
-    """Ask for the kinds of key that are known first, so that a host with several shows one we can check."""
-    kinds = [key.kind for key in known if key.kind in _KEY_ALGORITHMS]
-    return tuple(dict.fromkeys(name for kind in (*kinds, *_KEY_ALGORITHMS) for name in _KEY_ALGORITHMS[kind]))
-
-
 class Connection:
     """An SSH connection under way; `where` names user, address and port in every message."""
 
-    def __init__(self, sock: socket.socket, *, where: str, host_keys: Sequence[HostKey]) -> None:
+    def __init__(self, sock: socket.socket, *, where: str, trust: Judge) -> None:
         self._where = where
-        self._host_keys = tuple(host_keys)
+        self._trust = trust
         self._sock = sock
         _tune(sock)
         self._guard = _GuardedSocket(sock)
@@ -196,7 +189,7 @@ class Connection:
         with self.watched(_HANDSHAKE_S), self.translated():
             transport = _Transport(cast("socket.socket", self._guard))
             self._transport = transport
-            transport.host_key_order = _host_key_order(self._host_keys)
+            transport.host_key_order = self._trust.algorithms
             transport.banner_timeout = transport.handshake_timeout = _HANDSHAKE_S
             transport.auth_timeout = _AUTHENTICATION_S
             done = threading.Event()
@@ -205,16 +198,8 @@ class Connection:
                 raise transport.get_exception() or EOFError()
             key = transport.get_remote_server_key()
         shown = HostKey(kind=key.get_name(), blob=key.asbytes())
-        if shown not in self._host_keys:
-            known = ", ".join(str(key) for key in self._host_keys)
-            raise Refused(
-                f"{self._where}: THE HOST KEY HAS CHANGED: it shows {shown}, known is {known} ({key_files}). "
-                f"Somebody may be in between, or the host was set up anew. Nothing was sent. "
-                f"Ask the host's owner for the fingerprint; if it is right: {forget}",
-                identity=True,
-            )
-        if shown.kind == "ssh-rsa" and key.get_bits() < _RSA_BITS_MIN:
-            raise Refused(f"{self._where}: its RSA host key has less than {_RSA_BITS_MIN} bits; give it a new one")
+        whole = Shown(key=shown, certificate=key.public_blob.key_blob if key.public_blob else None)
+        self._trust.check(whole, where=self._where, key_files=key_files, forget=forget, now_s=int(time.time()))
 
     def ready(self) -> None:
         """Say that the login is done: the host may send as much as it likes now."""

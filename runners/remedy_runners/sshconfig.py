@@ -22,6 +22,10 @@ __all__ = ["HostSettings", "SSHConfigFiles"]
 _INCLUDE_DEPTH_MAX = 16
 _LINE = re.compile(r"(\w+)(?:\s*=\s*|\s+)(.+)")
 _PATHS = ("identityfile", "userknownhostsfile", "globalknownhostsfile", "identityagent", "revokedhostkeys")
+_SEVERAL_PATHS = ("userknownhostsfile", "globalknownhostsfile")
+_WORD = re.compile(r'"([^"]*)"|(\S+)')
+# Stands for a blank inside quotes until the words of a line are apart; paramiko knows no quotes around some words only.
+_BLANK = "\x1f"
 
 _CANONICALIZE = "remedy_canonicalizehostname"
 _MATCH_ALONE = ("all", "canonical", "final")
@@ -34,7 +38,6 @@ _UNSUPPORTED: Mapping[str, tuple[str, ...]] = {
     "proxycommand": ("none",),
     "proxyusefdpass": ("no",),
     "certificatefile": ("none",),
-    "hostkeyalias": (),
     "bindaddress": (),
     "bindinterface": (),
     _CANONICALIZE: ("no",),
@@ -47,7 +50,6 @@ _NAMES = {
     "proxycommand": "ProxyCommand",
     "proxyusefdpass": "ProxyUseFdpass",
     "certificatefile": "CertificateFile",
-    "hostkeyalias": "HostKeyAlias",
     "bindaddress": "BindAddress",
     "bindinterface": "BindInterface",
     _CANONICALIZE: "CanonicalizeHostname",
@@ -71,6 +73,7 @@ class HostSettings:
     global_known_hosts: tuple[Path, ...] | None
     connect_timeout_s: int | None
     address_family: str
+    host_key_alias: str | None
 
 
 class SSHConfigFiles:
@@ -149,7 +152,8 @@ class SSHConfigFiles:
                 # Not for paramiko's eyes: it would ask the name servers.
                 lines.append(f"{_CANONICALIZE} {found[2]}")
             else:
-                lines.append(f"{found[1]} {self._homed(found[2])}" if key in _PATHS else line)
+                value = _quoted_words(found[2]) if key in _SEVERAL_PATHS else found[2]
+                lines.append(f"{found[1]} {self._homed(value)}" if key in _PATHS else line)
         return lines
 
     def _included(self, value: str, path: Path) -> Iterator[Path]:
@@ -168,7 +172,8 @@ class SSHConfigFiles:
             value = found.get(key)
             if value is None:
                 return None
-            return tuple(self._path(host, word) for word in str(value).split() if word.lower() != "none")
+            named = (word.replace(_BLANK, " ") for word in str(value).split(" ") if word)
+            return tuple(self._path(host, word) for word in named if word.lower() != "none")
 
         return HostSettings(
             hostname=str(found["hostname"]),
@@ -183,6 +188,7 @@ class SSHConfigFiles:
             global_known_hosts=words("globalknownhostsfile"),
             connect_timeout_s=_number(host, found, "connecttimeout", most=3_600),
             address_family=str(found.get("addressfamily", "any")).lower(),
+            host_key_alias=found.get("hostkeyalias"),
         )
 
     def _path(self, host: str, value: str) -> Path:
@@ -190,6 +196,12 @@ class SSHConfigFiles:
         if "%" in text:
             raise Refused(f"ssh_config: the % token in {value} is not supported; write the path out")
         return Path(text)
+
+
+def _quoted_words(value: str) -> str:
+    """Return the words of a value with one blank between them, and no blank and no quotes in any of them."""
+    words = (quoted or bare for quoted, bare in _WORD.findall(value))
+    return " ".join(re.sub(r"\s", _BLANK, word) for word in words)
 
 
 def _check_match(criteria: str, place: str) -> None:

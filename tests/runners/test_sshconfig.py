@@ -55,7 +55,6 @@ def test_settings_without_files_say_nothing(tmp_path: Path) -> None:
         "proxyjump=bastion",
         "ProxyCommand nc %h %p",
         "CertificateFile ~/.ssh/id-cert.pub",
-        "HostKeyAlias other",
         "BindAddress 192.0.2.1",
         "BindInterface eth1",
         "CanonicalizeHostname yes",
@@ -78,6 +77,24 @@ def test_directive_that_is_not_supported_refuses_its_hosts_only(settings: Settin
 def test_directive_that_asks_for_nothing_is_fine(settings: Settings, line: str) -> None:
     """A value that switches the thing off is supported."""
     assert settings(f"Host *\n {line}\n").hostname == "web-1"
+
+
+def test_host_key_alias_is_followed(settings: Settings) -> None:
+    """The name under which a host's key is looked up comes from the first block that has one; else there is none."""
+    text = "Host web-*\n HostKeyAlias cluster\nHost *\n HostKeyAlias other\n"
+
+    assert settings(text).host_key_alias == "cluster"
+    assert settings("Host web-2\n HostKeyAlias x\n").host_key_alias is None
+
+
+def test_several_known_hosts_files_may_have_blanks(settings: Settings, tmp_path: Path) -> None:
+    """Quotes keep a path with blanks together, one among several as well; `none` names no file."""
+    found = settings(
+        'UserKnownHostsFile ~/.ssh/one "~/.ssh/with two blanks"\t"%d/.ssh/three"\nGlobalKnownHostsFile "none"\n'
+    )
+
+    assert found.user_known_hosts == tuple(tmp_path / ".ssh" / name for name in ("one", "with two blanks", "three"))
+    assert found.global_known_hosts == ()
 
 
 def test_match_exec_is_refused_and_not_run(settings: Settings, tmp_path: Path) -> None:
