@@ -5,10 +5,20 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
+from remedy.secrets import SecretReference
+
 __all__ = ["canonical_json", "digest_fields", "digest_text", "plain", "row_value"]
 
 
-_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+def _document(value: object) -> object:
+    if isinstance(value, SecretReference):
+        return value.document()
+    raise TypeError(f"{type(value).__name__} has no JSON")
+
+
+_ENCODER = json.JSONEncoder(
+    sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=_document
+)
 """Made once: json.dumps makes one for every call, which takes as long as a short value."""
 
 
@@ -42,11 +52,13 @@ def digest_fields(fields: Iterable[str]) -> str:
 
 
 def plain(value: Any) -> Any:
-    """Return a value for JSON: whole numbers below 2**53 without a point, tuples as lists."""
+    """Return a value for JSON: whole numbers below 2**53 without a point, tuples as lists, secrets as references."""
     if isinstance(value, float) and value == int(value) and abs(value) < 2**53:
         return int(value)
     if isinstance(value, tuple):
         return [plain(item) for item in value]
+    if isinstance(value, SecretReference):
+        return value.document()
     return value
 
 

@@ -13,8 +13,9 @@ from typing import Protocol
 
 from remedy.errors import Place
 from remedy.limits import Limit, WaveShare
-from remedy.port import Shell, WinRM
+from remedy.port import ScriptValue, Shell, WinRM
 from remedy.schedule import ChangeWindow
+from remedy.secrets import SecretReference
 from remedy.text import number_text
 
 __all__ = [
@@ -55,6 +56,7 @@ __all__ = [
     "VerifyLater",
     "VerifyUntil",
     "key_text",
+    "script_value",
     "value_text",
 ]
 
@@ -66,7 +68,7 @@ Value = str | float | bool | None
 """A typed value of a column; None means that it could not be read, never zero or false."""
 
 Row = Mapping[str, Value]
-ParamValue = str | float | bool | tuple[str, ...]
+ParamValue = str | float | bool | tuple[str, ...] | SecretReference
 Params = Mapping[str, ParamValue]
 Key = tuple[tuple[str, Value], ...]
 """The key columns of a row with their values, in the order the signal declares them."""
@@ -299,14 +301,18 @@ class Signal:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clause:
     """
-    One conjunct of a condition, decided on one row.
+    One conjunct of a condition, or a part of one, decided on one row.
 
-    `values` are the columns and parameters it read, in order of appearance.
+    `values` are the columns and parameters it read, in order of appearance. One that
+    is itself made of others has them in `parts`, and in `word` what joins them: `and`,
+    `or`, or `not` before a single one.
     """
 
     text: str
     verdict: bool | None
     values: tuple[tuple[str, ParamValue | None], ...]
+    word: str = ""
+    parts: tuple["Clause", ...] = ()
 
 
 class Predicate(Protocol):
@@ -479,7 +485,8 @@ def value_text(value: ParamValue | None) -> str:
     """
     Return a value as scripts read it: numbers shortest, `true`/`false`, lists one item a line.
 
-    None gives '' (callers leave the variable unset).
+    None gives '' (callers leave the variable unset). Of a secret it is the reference,
+    which scripts do not get: `script_value`.
     """
     match value:
         case None:
@@ -490,8 +497,15 @@ def value_text(value: ParamValue | None) -> str:
             return number_text(value)
         case str():
             return value
+        case SecretReference():
+            return str(value)
         case _:
             return "\n".join(value)
+
+
+def script_value(value: ParamValue) -> ScriptValue:
+    """Return a parameter for a script's environment: as text, or where the runner finds it."""
+    return value if isinstance(value, SecretReference) else value_text(value)
 
 
 def key_text(key: Key) -> str:

@@ -11,6 +11,8 @@ from dataclasses import InitVar, dataclass
 from enum import StrEnum
 from typing import Literal, Protocol
 
+from remedy.secrets import Secret, SecretReference
+
 __all__ = [
     "Captured",
     "CollectJob",
@@ -26,12 +28,17 @@ __all__ = [
     "MarkersRead",
     "Permit",
     "Runner",
+    "ScriptValue",
     "Session",
     "Shell",
     "Target",
     "WinRM",
     "WinRMAuth",
 ]
+
+
+ScriptValue = str | SecretReference | Secret
+"""A value in a script's environment: its text, or where the runner finds that; a Secret once the runner did."""
 
 
 class Shell(StrEnum):
@@ -113,12 +120,18 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Captured:
-    """One output stream: its head and tail as bytes, and size and SHA-256 of all of it."""
+    """
+    One output stream: its head and tail as bytes, and size and SHA-256 of all of it.
+
+    Where it held a secret there are three stars, and size and digest are of what
+    stands there then; `masked` are the references of these secrets.
+    """
 
     head: bytes
     tail: bytes
     size: int
     sha256: str
+    masked: tuple[str, ...] = ()
 
     @property
     def complete(self) -> bool:
@@ -135,12 +148,18 @@ class Captured:
 
 
 class CollectorEnding(StrEnum):
-    """How one collector's run ended; only `exited` says what its exit code means."""
+    """
+    How one collector's run ended; only `exited` says what its exit code means.
+
+    One that printed a secret among its rows has no rows; one that was refused was not started.
+    """
 
     EXITED = "exited"
     TIMED_OUT = "timed_out"
     LOST = "lost"
     TOO_MUCH_OUTPUT = "too_much_output"
+    PRINTED_SECRET = "printed_secret"  # noqa: S105 - an ending, no password
+    REFUSED = "refused"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,12 +168,13 @@ class CollectJob:
     One collector to run: its script, what it may read, and how long it may take.
 
     `columns` maps each column to `text`, `number` or `boolean`; the shell function
-    `emit` types values by it. `environment` holds REMEDY_PARAM_* and the like.
+    `emit` types values by it. `environment` holds REMEDY_PARAM_* and the like; a
+    runner reads what a reference leads to when it makes the payload, not before.
     """
 
     signal: str
     script: bytes
-    environment: Mapping[str, str]
+    environment: Mapping[str, ScriptValue]
     columns: Mapping[str, str]
     timeout_s: int
     become_root: bool = False
@@ -246,7 +266,7 @@ class FixJob:
     execution_id: str
     script: bytes
     script_sha256: str
-    environment: Mapping[str, str]
+    environment: Mapping[str, ScriptValue]
     timeout_s: int
     become_root: bool = False
     note: str = ""

@@ -101,6 +101,10 @@ def _rows_of_output(signal: Signal, output: CollectorOutput) -> tuple[Row, ...]:
             raise _Odd(output.reason or "the end of the collector was not seen")
         case CollectorEnding.TOO_MUCH_OUTPUT:
             raise _Odd(output.reason or f"more than {ROWS_SIZE_MAX} bytes of output")
+        case CollectorEnding.PRINTED_SECRET:
+            raise _Odd(output.reason or "the collector printed a secret")
+        case CollectorEnding.REFUSED:
+            raise _Odd(output.reason or "the collector was not started")
         case CollectorEnding.EXITED:
             return _rows_of_exit(signal, output)
 

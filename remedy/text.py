@@ -56,8 +56,16 @@ def one_line(raw: bytes | str, *, characters_max: int = 200) -> str:
 def nearest(name: str, known: Iterable[str], *, most: int = 3) -> tuple[str, ...]:
     """Return up to `most` of the known names that resemble name, the nearest first."""
     by_folded = {candidate.casefold(): candidate for candidate in sorted(known)}
-    found = difflib.get_close_matches(name.casefold(), list(by_folded), n=most, cutoff=0.6)
+    asked = name.casefold()
+    near = [key for key in by_folded if _may_be_meant(asked, key)]
+    found = difflib.get_close_matches(asked, near, n=most, cutoff=0.6)
     return tuple(by_folded[key] for key in found)
+
+
+def _may_be_meant(asked: str, known: str) -> bool:
+    """Say whether two names are alike in length, or one begins or ends the other: `nope` is no `ungrouped`."""
+    shorter, longer = sorted((asked, known), key=len)
+    return 2 * len(shorter) > len(longer) or longer.startswith(shorter) or longer.endswith(shorter)
 
 
 def number_text(number: float) -> str:

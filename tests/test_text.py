@@ -85,12 +85,21 @@ def test_one_line_is_the_last_that_says_something(raw: bytes | str, line: str) -
         ("free", ("free_gib",)),
         ("mout", ("mount",)),
         ("zzz", ()),
+        ("mope", ()),
         ("", ()),
     ],
 )
 def test_nearest_finds_what_was_meant(name: str, found: tuple[str, ...]) -> None:
     """Known names that resemble a mistyped one are found, case aside; nothing is guessed for another word."""
     assert nearest(name, ["free_percent", "free_gib", "mount"])[:1] == found
+
+
+def test_nearest_is_near_in_length_too() -> None:
+    """Four letters that stand somewhere in a long name are no slip of the pen; a beginning or an end of it may be."""
+    assert nearest("nope", ["ungrouped"]) == ()
+    assert nearest("cool", ["cooling_down"]) == ()
+    assert nearest("grouped", ["ungrouped"]) == ("ungrouped",)
+    assert nearest("rule", ["rules"]) == ("rules",)
 
 
 @given(name=st.text(max_size=8), known=st.lists(st.text(max_size=8), max_size=8), most=st.integers(1, 4))

@@ -31,8 +31,7 @@ def load_signal(document: Document, *, name: str, root: Path) -> Signal | None:
     if shape.is_sound("signal"):
         check_name(document, "signal", name)
     if not shape.whole:
-        if shape.is_sound("collect"):
-            load_scripts(document, "collect", root=root, folder=("signals", name))
+        load_scripts(document, "collect", root=root, folder=("signals", name), shape=shape)
         return None
     raw: dict[str, Any] = document.raw
     columns = _load_columns(document, raw["columns"])

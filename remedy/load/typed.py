@@ -4,8 +4,9 @@ import re
 from collections.abc import Mapping
 
 from remedy.model import Column, ColumnType, Params, ParamValue, Value
+from remedy.secrets import SecretReference, reference_of
 
-__all__ = ["TEXT_BYTES_MAX", "param_value", "param_words", "typed_column", "typed_param"]
+__all__ = ["TEXT_BYTES_MAX", "case_param", "param_value", "param_words", "typed_column", "typed_param"]
 
 TEXT_BYTES_MAX = 4096
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
@@ -28,10 +29,10 @@ def _number(raw: float) -> float:
 
 def param_value(raw: object) -> ParamValue:
     """
-    Return a parameter's default: text, number, boolean or list of text.
+    Return a parameter's default: text, number, boolean, list of text, or a reference to a secret.
 
     Raises:
-        ValueError: another type, a control character, too long.
+        ValueError: another type, a control character, too long; what may be a secret is not repeated.
     """
     match raw:
         case bool():
@@ -42,6 +43,8 @@ def param_value(raw: object) -> ParamValue:
             return _text(raw)
         case list() | tuple() if all(isinstance(item, str) for item in raw):
             return tuple(_text(item) for item in raw)
+        case Mapping():
+            return reference_of(raw)
         case _:
             raise ValueError("must be text, a number, a boolean or a list of text")
 
@@ -52,6 +55,8 @@ def param_words(value: ParamValue) -> str:
         return "true or false"
     if isinstance(value, (int, float)):
         return "a number"
+    if isinstance(value, SecretReference):
+        return "a reference to a secret"
     return "text" if isinstance(value, str) else "a list of text"
 
 
@@ -68,8 +73,21 @@ def typed_param(params: Params, name: str, raw: object) -> ParamValue:
     value = param_value(raw)
     found = param_words(value)
     if found != wanted:
-        raise ValueError(f"must be {wanted}, not {found}")
+        cure = ": {secret: env:NAME} or {secret: file:/PATH}" if isinstance(params[name], SecretReference) else ""
+        raise ValueError(f"must be {wanted}, not {found}{cure}")
     return value
+
+
+def case_param(params: Params, name: str, raw: object) -> ParamValue:
+    """
+    Return an override of params[name] in a case; as `typed_param`, but a plain text may stand for a secret.
+
+    Raises:
+        ValueError: it is of another type than the default.
+    """
+    if isinstance(params[name], SecretReference) and isinstance(raw, str):
+        return _text(raw)
+    return typed_param(params, name, raw)
 
 
 def typed_column(columns: Mapping[str, Column], name: str, raw: object) -> Value:

@@ -11,7 +11,7 @@ from datetime import datetime
 from functools import partial
 
 from remedy.errors import Refused, Unreachable
-from remedy.model import Host, Reading, ReadingStatus, Rule, Scope, Signal, Transport, value_text
+from remedy.model import Host, Reading, ReadingStatus, Rule, Scope, Signal, Transport, script_value
 from remedy.port import CollectJob, Endpoint, Runner, Session, Target
 from remedy.readings import reading_of_output
 from remedy.run.crew import Crew, Crews, ThreadCrew
@@ -105,7 +105,7 @@ def collect_jobs(host: Host, names: Iterable[str], signals: Mapping[str, Signal]
                 script=script.body,
                 environment={
                     "REMEDY_HOST": host.name,
-                    **{f"REMEDY_PARAM_{param.upper()}": value_text(value) for param, value in params.items()},
+                    **{f"REMEDY_PARAM_{param.upper()}": script_value(value) for param, value in params.items()},
                 },
                 columns={column: kind.type.value for column, kind in signal.columns.items()},
                 timeout_s=script.timeout_s,

@@ -25,12 +25,13 @@ from remedy.model import (
     Verdict,
     VerifyLater,
     VerifyUntil,
+    script_value,
     value_text,
 )
 from remedy.outcomes import Ended, FreshRow, is_proved, outcome_of_fix, outcome_of_verification
 from remedy.plan import GRACE_S
 from remedy.planning import exemption_of, gate_request
-from remedy.port import FixJob, FixResult, Permit, Session
+from remedy.port import FixJob, FixResult, Permit, ScriptValue, Session
 from remedy.precautions import NO_PRECAUTIONS, Precautions
 from remedy.run.collect import Runners, collect_jobs, read_session, runner_of, target_of
 from remedy.run.crew import Crews, ThreadCrew
@@ -92,10 +93,10 @@ class HostTask:
     precautions: Precautions = NO_PRECAUTIONS
 
 
-def fix_environment(execution: Execution, row: Row) -> dict[str, str]:
+def fix_environment(execution: Execution, row: Row) -> dict[str, ScriptValue]:
     """Return what a fix may read: the row of its re-check (null = unset), parameters, names, deadline."""
     values = {f"REMEDY_ROW_{name.upper()}": value_text(value) for name, value in row.items() if value is not None}
-    params = {f"REMEDY_PARAM_{name.upper()}": value_text(value) for name, value in execution.params.items()}
+    params = {f"REMEDY_PARAM_{name.upper()}": script_value(value) for name, value in execution.params.items()}
     return {
         **values,
         **params,

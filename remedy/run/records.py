@@ -7,6 +7,7 @@ from typing import Any
 from remedy.gate import LedgerFacts, Refusal, Request
 from remedy.model import Execution, Key, ParamValue
 from remedy.port import Permit
+from remedy.secrets import SecretReference
 from remedy.text import untrusted
 
 __all__ = ["Wish", "execution_facts", "incident_facts", "intent_facts"]
@@ -45,15 +46,19 @@ def _shown(**parts: Mapping[str, ParamValue | None]) -> dict[str, dict[str, Any]
     """
     texts = [text for part in parts.values() for value in part.values() for text in _texts(value)]
     if sum(map(len, texts)) <= _VALUES_CHARACTERS_MAX:
-        return {word: dict(part) for word, part in parts.items()}
+        return {word: {name: _recorded(value) for name, value in part.items()} for word, part in parts.items()}
     each_max = _VALUES_CHARACTERS_MAX // len(texts)
 
     def shown(value: ParamValue | None) -> Any:
         if isinstance(value, tuple):
             return [untrusted(item, characters_max=each_max) for item in value]
-        return untrusted(value, characters_max=each_max) if isinstance(value, str) else value
+        return untrusted(value, characters_max=each_max) if isinstance(value, str) else _recorded(value)
 
     return {word: {name: shown(value) for name, value in part.items()} for word, part in parts.items()}
+
+
+def _recorded(value: ParamValue | None) -> Any:
+    return value.document() if isinstance(value, SecretReference) else value
 
 
 def _texts(value: ParamValue | None) -> tuple[str, ...]:

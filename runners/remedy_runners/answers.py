@@ -11,8 +11,9 @@ from remedy_runners.capture import (
     Capture,
 )
 from remedy_runners.frames import Frames, Mark
+from remedy_runners.masking import Mask
 
-__all__ = ["Answer", "CollectAnswer", "FixAnswer", "MarkersAnswer", "lost_output"]
+__all__ = ["Answer", "CollectAnswer", "FixAnswer", "MarkersAnswer", "lost_output", "printed_secret", "refused_output"]
 
 
 @dataclass(kw_only=True)
@@ -30,18 +31,34 @@ def _nothing_captured() -> Captured:
 
 def lost_output(reason: str) -> CollectorOutput:
     """Return the output of a collector that was not heard."""
+    return _without_output(CollectorEnding.LOST, reason)
+
+
+def refused_output(reason: str) -> CollectorOutput:
+    """Return the output of a collector that was not started."""
+    return _without_output(CollectorEnding.REFUSED, reason)
+
+
+def _without_output(ending: CollectorEnding, reason: str) -> CollectorOutput:
     nothing = _nothing_captured()
-    return CollectorOutput(ending=CollectorEnding.LOST, exit_code=None, stdout=nothing, stderr=nothing, reason=reason)
+    return CollectorOutput(ending=ending, exit_code=None, stdout=nothing, stderr=nothing, reason=reason)
+
+
+def printed_secret(stdout: Captured) -> str:
+    """Return why there are no rows when a collector printed a secret among them; '' when it did not."""
+    return f"it printed the {' and the '.join(stdout.masked)}; its rows are not kept" if stdout.masked else ""
 
 
 class Answer:
-    """Reads the two streams of one payload."""
+    """Reads the two streams of one payload; what `mask` hides is kept nowhere."""
 
-    def __init__(self, nonce: str, *, kept_max: int) -> None:
+    def __init__(self, nonce: str, *, kept_max: int, mask: Mask | None = None) -> None:
+        self._mask = mask
         self._streams = tuple(
-            _Stream(frames=Frames(nonce), capture=Capture(head_max=kept_max, tail_max=kept_max)) for _ in range(2)
+            _Stream(frames=Frames(nonce), capture=Capture(head_max=kept_max, tail_max=kept_max, mask=mask))
+            for _ in range(2)
         )
-        self._noise = Capture(head_max=4_096, tail_max=4_096)
+        self._noise = Capture(head_max=4_096, tail_max=4_096, mask=mask)
         self.boot_id: str | None = None
         self.started = False
         self.all_ended = False
@@ -105,8 +122,8 @@ class CollectAnswer(Answer):
 
     _last_words = ("done",)
 
-    def __init__(self, nonce: str) -> None:
-        super().__init__(nonce, kept_max=0)
+    def __init__(self, nonce: str, *, mask: Mask | None = None) -> None:
+        super().__init__(nonce, kept_max=0, mask=mask)
         # Which collector prints on each stream now: from `started` on, until its `over`.
         self._current: list[int | None] = [None, None]
         self._captures: dict[tuple[int, int], Capture] = {}
@@ -130,8 +147,9 @@ class CollectAnswer(Answer):
             self._noise.feed(data)
         elif number or current not in self._ends:
             head_max = COLLECTOR_STDERR_MAX if number else COLLECTOR_STDOUT_MAX + 1
-            capture = self._captures.setdefault((current, number), Capture(head_max=head_max, tail_max=0))
-            capture.feed(data)
+            if (current, number) not in self._captures:
+                self._captures[current, number] = Capture(head_max=head_max, tail_max=0, mask=self._mask)
+            self._captures[current, number].feed(data)
 
     def output(self, index: int) -> CollectorOutput:
         """Return what one collector came to."""
@@ -143,6 +161,8 @@ class CollectAnswer(Answer):
         return CollectorOutput(ending=ending, exit_code=code, stdout=stdout, stderr=stderr, reason=reason)
 
     def _ending(self, index: int, stdout: Captured) -> tuple[CollectorEnding, int | None, str]:
+        if printed := printed_secret(stdout):
+            return CollectorEnding.PRINTED_SECRET, None, printed
         if stdout.size > COLLECTOR_STDOUT_MAX:
             return CollectorEnding.TOO_MUCH_OUTPUT, None, f"more than {COLLECTOR_STDOUT_MAX} bytes of output"
         match self._ends.get(index), self._overs.get(index):
@@ -161,8 +181,8 @@ class FixAnswer(Answer):
 
     _last_words = ("end", "held", "refused", "busy", "already")
 
-    def __init__(self, nonce: str) -> None:
-        super().__init__(nonce, kept_max=FIX_KEPT_MAX)
+    def __init__(self, nonce: str, *, mask: Mask | None = None) -> None:
+        super().__init__(nonce, kept_max=FIX_KEPT_MAX, mask=mask)
 
     def _data(self, number: int, data: bytes) -> None:
         words = [mark[0] for mark in self._streams[number].marks]
@@ -194,8 +214,8 @@ class MarkersAnswer(Answer):
 
     _last_words = ("done",)
 
-    def __init__(self, nonce: str) -> None:
-        super().__init__(nonce, kept_max=0)
+    def __init__(self, nonce: str, *, mask: Mask | None = None) -> None:
+        super().__init__(nonce, kept_max=0, mask=mask)
 
     def _data(self, number: int, data: bytes) -> None:
         self._noise.feed(data)

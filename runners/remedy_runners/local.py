@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 from remedy.errors import Refused
 from remedy.port import Endpoint, Target
+from remedy_runners.secrets import Secrets
 from remedy_runners.session import FramedSession, LinkLost
 
 __all__ = ["LocalRunner"]
@@ -26,10 +27,12 @@ class LocalRunner:
 
     `command_prefix` is put before every command, such as `nsenter` with its
     options: the demo and the tests keep what they do in a namespace with it.
+    `secrets` are those of the run; a script inherits no variable that holds one.
     """
 
-    def __init__(self, *, user: str, command_prefix: Sequence[str] = ()) -> None:
+    def __init__(self, *, user: str, command_prefix: Sequence[str] = (), secrets: Secrets | None = None) -> None:
         self._user = user
+        self._secrets = secrets
         self._prefix = tuple(command_prefix)
 
     @property
@@ -45,7 +48,7 @@ class LocalRunner:
     def connect(self, target: Target) -> "_LocalSession":
         """See `remedy.port.Runner`."""
         _check_barred(target)
-        return _LocalSession(target.name, self._prefix)
+        return _LocalSession(target.name, self._prefix, self._secrets)
 
 
 def _check_barred(target: Target) -> None:
@@ -56,8 +59,8 @@ def _check_barred(target: Target) -> None:
 class _LocalSession(FramedSession):
     """A session with this machine; there is no link to lose."""
 
-    def __init__(self, name: str, prefix: tuple[str, ...]) -> None:
-        super().__init__(name)
+    def __init__(self, name: str, prefix: tuple[str, ...], secrets: Secrets | None) -> None:
+        super().__init__(name, secrets=secrets)
         self._prefix = prefix
 
     def _start(self, command: str) -> "_LocalExchange":
@@ -68,6 +71,7 @@ class _LocalSession(FramedSession):
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
+                env=self._secrets.inherited(os.environ),
                 start_new_session=True,
                 bufsize=0,
             )

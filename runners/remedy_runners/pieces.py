@@ -9,6 +9,9 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from remedy.port import ScriptValue
+from remedy_runners.secrets import text_of
+
 __all__ = [
     "COMMON",
     "KILL_AFTER_S",
@@ -85,10 +88,10 @@ def quoted(raw: bytes) -> bytes:
     return shlex.quote(raw.decode("latin-1")).encode("latin-1")
 
 
-def _exports(environment: Mapping[str, str]) -> bytes:
+def _exports(environment: Mapping[str, ScriptValue]) -> bytes:
     lines = []
     for name, value in sorted(environment.items()):
-        raw = value.encode("utf-8")
+        raw = text_of(value).encode("utf-8")
         if _NAME.fullmatch(name) is None or b"\0" in raw or len(raw) > _VALUE_SIZE_MAX:
             raise ValueError(f"{name!r} cannot be given to a script: its name, a NUL byte, or its length")
         lines.append(b"export " + name.encode("ascii") + b"=" + quoted(raw) + b"\n")
@@ -177,7 +180,12 @@ _TIMED = rb"""
 
 
 def timed(
-    program: Program, environment: Mapping[str, str], *, seconds: int, first: bytes = b"", meanwhile: bytes = b""
+    program: Program,
+    environment: Mapping[str, ScriptValue],
+    *,
+    seconds: int,
+    first: bytes = b"",
+    meanwhile: bytes = b"",
 ) -> bytes:
     """
     Return the lines that run a program for at most so many seconds, and set remedy_rc and remedy_over.

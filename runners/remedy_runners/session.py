@@ -9,6 +9,8 @@ import hashlib
 import secrets
 import time
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Protocol
 
 from remedy.errors import Refused, RemedyError, Unreachable
@@ -23,12 +25,25 @@ from remedy.port import (
     Permit,
 )
 from remedy.text import one_line, untrusted
-from remedy_runners.answers import Answer, CollectAnswer, FixAnswer, MarkersAnswer, lost_output
+from remedy_runners.answers import Answer, CollectAnswer, FixAnswer, MarkersAnswer, lost_output, refused_output
 from remedy_runners.capture import FIX_OUTPUT_MAX
 from remedy_runners.marker_payload import boot_id_of, marker_of, marker_payload, reader_of
+from remedy_runners.masking import Mask
 from remedy_runners.payload import NOTHING_RAN, PAYLOAD_WAIT_S, collect_payload, fix_payload, remote_command
+from remedy_runners.secrets import Secrets
 
-__all__ = ["GRACE_S", "READ_MARKERS_S", "START_GRACE_S", "Exchange", "FramedSession", "LinkLost", "check_permit"]
+__all__ = [
+    "GRACE_S",
+    "READ_MARKERS_S",
+    "START_GRACE_S",
+    "Exchange",
+    "FramedSession",
+    "LinkLost",
+    "check_permit",
+    "masked_reason",
+    "no_secrets",
+    "read_values",
+]
 
 GRACE_S = 8
 """The controller waits so long beyond each deadline that the host itself keeps."""
@@ -94,10 +109,12 @@ class FramedSession:
     The part of `remedy.port.Session` that is the same over every transport.
 
     Its messages do not name the host: who shows them puts the inventory's name before.
+    `secrets` are those of the run; without any, whatever has one is refused.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, secrets: Secrets | None = None) -> None:
         self._name = name
+        self._secrets = secrets or no_secrets()
 
     def _start(self, command: str) -> Exchange:
         """
@@ -119,7 +136,8 @@ class FramedSession:
         boot_id: str | None = None
         failure: RemedyError | None = None
         heard = False
-        groups = [[job for job in jobs if job.become_root is become_root] for become_root in (False, True)]
+        ready = read_values(jobs, self._secrets, refused=outputs)
+        groups = [[job for job in ready if job.become_root is become_root] for become_root in (False, True)]
         for group in filter(None, groups):
             try:
                 answer = self._collect_group(group)
@@ -136,7 +154,7 @@ class FramedSession:
 
     def _collect_group(self, jobs: Sequence[CollectJob]) -> CollectAnswer:
         nonce, become_root = _nonce(), jobs[0].become_root
-        answer = CollectAnswer(nonce)
+        answer = CollectAnswer(nonce, mask=self._secrets.mask)
         payload = collect_payload(jobs, nonce=nonce)
         within_s = sum(job.timeout_s + GRACE_S for job in jobs)
         self._ask(payload, answer, become_root=become_root, within_s=within_s, unheard="no collector was heard")
@@ -146,7 +164,7 @@ class FramedSession:
         """See `remedy.port.Session`."""
         asked = tuple(dict.fromkeys(execution_ids))
         nonce, unheard = _nonce(), "the markers were not read"
-        answer = MarkersAnswer(nonce)
+        answer = MarkersAnswer(nonce, mask=self._secrets.mask)
         payload = marker_payload(asked, nonce=nonce)
         self._ask(payload, answer, become_root=become_root, within_s=READ_MARKERS_S, unheard=unheard)
         if not answer.finished:
@@ -184,8 +202,15 @@ class FramedSession:
         """See `remedy.port.Session`."""
         check_permit(permit, job, self._name)
         nonce = _nonce()
+        try:
+            job = self._secrets.fix(job)
+        except Refused as exc:
+            return FixAnswer(nonce).result(FixEnding.REFUSED, str(exc))
+        return masked_reason(self._fix(job, nonce), self._secrets.mask)
+
+    def _fix(self, job: FixJob, nonce: str) -> FixResult:
         payload = fix_payload(job, nonce=nonce)
-        answer = FixAnswer(nonce)
+        answer = FixAnswer(nonce, mask=self._secrets.mask)
         try:
             exchange = self._start(remote_command(payload, become_root=job.become_root))
         except LinkLost as exc:
@@ -203,6 +228,29 @@ class FramedSession:
     def close(self) -> None:
         """See `remedy.port.Session`."""
         raise NotImplementedError
+
+
+def no_secrets() -> Secrets:
+    """Return the secrets of who has none: every reference is refused."""
+    return Secrets(environment={}, home=Path("/nonexistent"))
+
+
+def read_values(
+    jobs: Sequence[CollectJob], secrets: Secrets, *, refused: dict[str, CollectorOutput]
+) -> list[CollectJob]:
+    """Return the jobs whose values are all there; the others are `refused`, each by itself."""
+    ready = []
+    for job in jobs:
+        try:
+            ready.append(secrets.collector(job))
+        except Refused as exc:
+            refused[job.signal] = refused_output(str(exc))
+    return ready
+
+
+def masked_reason(result: FixResult, mask: Mask) -> FixResult:
+    """Return a result whose reason, which may hold words of the host, shows no secret."""
+    return replace(result, reason=mask.text(result.reason))
 
 
 def check_permit(permit: Permit, job: FixJob, host: str) -> None:

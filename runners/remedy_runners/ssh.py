@@ -12,6 +12,7 @@ import stat
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
@@ -22,9 +23,10 @@ from paramiko.pkey import UnknownKeyType
 from remedy.errors import Refused, Unreachable, UsageError
 from remedy.port import Endpoint, Session, Shell, Target
 from remedy_runners.connection import Connection, SSHExchange
-from remedy_runners.hostkeys import KnownHosts, known_hosts_name
+from remedy_runners.hostkeys import KnownHosts
+from remedy_runners.hostkeys.offers import Looked, look
 from remedy_runners.powershell.session import PowerShellSession
-from remedy_runners.secrets import Secret, resolve
+from remedy_runners.secrets import Secret, Secrets, resolve
 from remedy_runners.session import FramedSession
 from remedy_runners.sshconfig import HostSettings, SSHConfigFiles
 
@@ -51,6 +53,7 @@ class _Way:
     password: str | None
     connect_timeout_s: int
     family: socket.AddressFamily
+    host_key_alias: str | None
 
     @property
     def where(self) -> str:
@@ -66,7 +69,8 @@ class SSHRunner:
     the login name where neither target nor ssh_config has one. Without
     `known_hosts_files` the user's and the machine's are read. What was odd in
     files is in `warnings`. The default ssh_config files may be missing; those in
-    `ssh_config_files` were named by somebody, and must be there.
+    `ssh_config_files` were named by somebody, and must be there. `secrets` are those
+    of the run that scripts get.
 
     Raises:
         UsageError: one of `ssh_config_files` is not there, no regular file, or no text.
@@ -81,8 +85,10 @@ class SSHRunner:
         ssh_config_files: Sequence[Path] | None = None,
         known_hosts_files: Sequence[Path] | None = None,
         connect_timeout_s: int = 10,
+        secrets: Secrets | None = None,
     ) -> None:
         _silence_paramiko()
+        self._secrets = secrets or Secrets(environment=environment, home=home)
         self._home = home
         self._user = user
         self._environment = environment
@@ -112,15 +118,15 @@ class SSHRunner:
     def connect(self, target: Target) -> Session:
         """See `remedy.port.Runner`."""
         way = self._way(target)
-        name = known_hosts_name(way.host, way.port)
         files = ", ".join(str(path) for path in way.known_hosts)
-        host_keys = self._known_hosts.known(name, way.known_hosts)
-        if not host_keys:
-            raise _unknown_key(way, files)
+        trust = self._known_hosts.trust(way.host, way.port, way.known_hosts, alias=way.host_key_alias)
+        if not trust.is_known:
+            raise _unknown_key(way, files, target.name)
         password = None if way.password is None else resolve(way.password, environment=self._environment)
-        connection = Connection(_connected(way), where=way.where, host_keys=host_keys)
+        connection = Connection(_connected(way), where=way.where, trust=trust)
         try:
-            forget = _forget_commands(self._known_hosts.holding(name, way.known_hosts), name, home=self._home)
+            holding = self._known_hosts.holding(trust.name, way.known_hosts)
+            forget = _forget_commands(holding, trust.name, home=self._home)
             connection.handshake(key_files=files, forget=forget)
             with connection.watched(_LOGIN_S), connection.translated():
                 _Login(way, connection.transport, self._keys, home=self._home).log_in(password)
@@ -129,8 +135,14 @@ class SSHRunner:
             connection.close()
             raise
         if target.shell is Shell.POWERSHELL:
-            return _SSHPowerShellSession(target.name, connection)
-        return _SSHSession(target.name, connection)
+            return _SSHPowerShellSession(target.name, connection, self._secrets)
+        return _SSHSession(target.name, connection, self._secrets)
+
+    def look(self, target: Target, *, now_s: int) -> Looked:
+        """Return which host keys a target shows, and what is known of them; nobody logs in. Raises as `connect`."""
+        way = self._way(target)
+        trust = self._known_hosts.trust(way.host, way.port, way.known_hosts, alias=way.host_key_alias)
+        return look(partial(_connected, way), trust, files=way.known_hosts, where=way.where, now_s=now_s)
 
     def _way(self, target: Target) -> _Way:
         if target.barred is not None:
@@ -147,6 +159,7 @@ class SSHRunner:
             password=target.password,
             connect_timeout_s=settings.connect_timeout_s or self._connect_timeout_s,
             family=_family(settings),
+            host_key_alias=settings.host_key_alias,
         )
 
     def _known_hosts_of(self, target: Target, settings: HostSettings) -> tuple[Path, ...]:
@@ -198,7 +211,7 @@ def _check_ssh_config(path: Path) -> None:
         raise UsageError(f"--ssh-config {path}: it is no UTF-8 text; nobody was contacted")
 
 
-def _unknown_key(way: _Way, files: str) -> Refused:
+def _unknown_key(way: _Way, files: str, name: str) -> Refused:
     """Return the refusal of a host that is not enrolled, with the line that enrols it."""
     if not way.known_hosts:
         return Refused(
@@ -208,7 +221,7 @@ def _unknown_key(way: _Way, files: str) -> Refused:
     line = f"ssh-keyscan -p {way.port} {shlex.quote(way.host)} >> {shlex.quote(str(way.known_hosts[0]))}"
     return Refused(
         f"{way.where}: its host key is not known in {files}; nothing was sent. "
-        f"See that the key is the right one, then: {line}"
+        f"Enrol it with: remedy enroll {shlex.quote(name)}; or see that the key is the right one, then: {line}"
     )
 
 
@@ -411,8 +424,8 @@ class _Login:
 class _SSHSession(FramedSession):
     """A session over one connection."""
 
-    def __init__(self, name: str, connection: Connection) -> None:
-        super().__init__(name)
+    def __init__(self, name: str, connection: Connection, secrets: Secrets) -> None:
+        super().__init__(name, secrets=secrets)
         self._connection = connection
 
     def _start(self, command: str) -> SSHExchange:
@@ -429,8 +442,8 @@ class _SSHSession(FramedSession):
 class _SSHPowerShellSession(PowerShellSession):
     """A session over one connection with a host whose payloads PowerShell reads."""
 
-    def __init__(self, name: str, connection: Connection) -> None:
-        super().__init__(name)
+    def __init__(self, name: str, connection: Connection, secrets: Secrets) -> None:
+        super().__init__(name, secrets=secrets)
         self._connection = connection
 
     def _start(self, command: str, *, within_s: int) -> SSHExchange:

@@ -15,6 +15,7 @@ from remedy.port import (
     MarkerState,
 )
 from remedy.text import untrusted
+from remedy_runners.answers import printed_secret
 from remedy_runners.capture import COLLECTOR_STDOUT_MAX, FIX_OUTPUT_MAX
 from remedy_runners.frames import Mark
 from remedy_runners.powershell.trailer import PowerShellAnswer, Trailer, TrailerKind, boot_id_of
@@ -133,6 +134,8 @@ def collector_output(answer: PowerShellAnswer) -> CollectorOutput:
             ending, reason = CollectorEnding.TIMED_OUT, "it did not end within its timeout"
         else:
             ending, (code, reason) = CollectorEnding.EXITED, exited
+    if printed := printed_secret(stdout):
+        ending, code, reason = CollectorEnding.PRINTED_SECRET, None, printed
     return CollectorOutput(ending=ending, exit_code=code, stdout=stdout, stderr=stderr, reason=reason)
 
 

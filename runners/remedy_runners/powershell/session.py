@@ -31,6 +31,7 @@ from remedy_runners.powershell.texts import (
     markers_payload,
 )
 from remedy_runners.powershell.trailer import PowerShellAnswer, TrailerKind
+from remedy_runners.secrets import Secrets
 from remedy_runners.session import (
     GRACE_S,
     READ_MARKERS_S,
@@ -38,6 +39,9 @@ from remedy_runners.session import (
     Exchange,
     LinkLost,
     check_permit,
+    masked_reason,
+    no_secrets,
+    read_values,
 )
 
 __all__ = ["DRAIN_S", "START_S", "PowerShellSession"]
@@ -65,8 +69,16 @@ class PowerShellSession:
     _listen_s = _CHUNK_S
     """It listens so long at once, at most; where each time costs a request, longer."""
 
-    def __init__(self, name: str, *, root: str | None = None, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        name: str,
+        *,
+        root: str | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+        secrets: Secrets | None = None,
+    ) -> None:
         self._name = name
+        self._secrets = secrets or no_secrets()
         self._root = root
         self._monotonic = monotonic
 
@@ -94,12 +106,13 @@ class PowerShellSession:
         boot_id: str | None = None
         failure: RemedyError | None = None
         unheard, heard, is_hopeless = 0, False, False
-        for job in jobs:
+        for job in read_values(jobs, self._secrets, refused=outputs):
             if is_hopeless:
                 outputs[job.signal] = lost_output(f"it was not started: {failure}")
                 continue
             nonce = _nonce()
-            payload, answer = collector_payload(job, nonce=nonce), PowerShellAnswer.of_collector(nonce)
+            payload = collector_payload(job, nonce=nonce)
+            answer = PowerShellAnswer.of_collector(nonce, mask=self._secrets.mask)
             try:
                 exchange = self._open(job.timeout_s + GRACE_S, unheard="no collector was heard")
             except (Refused, Unreachable) as exc:
@@ -148,7 +161,7 @@ class PowerShellSession:
 
     def _told(self, payload: bytes, nonce: str, *, unheard: str) -> PowerShellAnswer:
         """Have one of our own questions answered to the end."""
-        answer = PowerShellAnswer.of_collector(nonce)
+        answer = PowerShellAnswer.of_collector(nonce, mask=self._secrets.mask)
         exchange = self._open(READ_MARKERS_S, unheard=unheard)
         status = self._converse(exchange, payload, answer, within_s=READ_MARKERS_S)
         if answer.trailer is not None and answer.trailer.kind is TrailerKind.END:
@@ -180,7 +193,15 @@ class PowerShellSession:
         """See `remedy.port.Session`."""
         check_permit(permit, job, self._name)
         nonce = _nonce()
-        payload, answer = fix_payload(job, nonce=nonce, root=self._root), PowerShellAnswer.of_fix(nonce)
+        try:
+            job = self._secrets.fix(job)
+        except Refused as exc:
+            return ended(PowerShellAnswer.of_fix(nonce), FixEnding.REFUSED, str(exc))
+        return masked_reason(self._fix(job, nonce), self._secrets.mask)
+
+    def _fix(self, job: FixJob, nonce: str) -> FixResult:
+        payload = fix_payload(job, nonce=nonce, root=self._root)
+        answer = PowerShellAnswer.of_fix(nonce, mask=self._secrets.mask)
         try:
             exchange = self._open(job.timeout_s + GRACE_S, unheard="nothing was started")
         except Refused as exc:

@@ -48,10 +48,11 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import resources
 
-from remedy.port import CollectJob, FixJob
+from remedy.port import CollectJob, FixJob, ScriptValue
 from remedy_runners.marker_payload import MARKERS_MAX
 from remedy_runners.pieces import is_execution_id
 from remedy_runners.powershell.literals import Literal, literal
+from remedy_runners.secrets import text_of
 
 __all__ = [
     "COMMAND_LINE_MAX",
@@ -214,28 +215,33 @@ def _deadline_s(timeout_s: int) -> int:
     return timeout_s
 
 
-def _environment(environment: Mapping[str, str]) -> list[tuple[str, str]]:
-    for name, value in environment.items():
+def _environment(environment: Mapping[str, ScriptValue]) -> list[tuple[str, str]]:
+    texts = {name: text_of(value) for name, value in environment.items()}
+    for name, value in texts.items():
         if _NAME.fullmatch(name) is None or "\0" in value or len(value.encode("utf-16-le")) > 2 * _VALUE_SIZE_MAX:
             raise ValueError(f"{name!r} cannot be given to a script: its name, a NUL, or its length")
-    return sorted(environment.items())
+    return sorted(texts.items())
 
 
-def _remedy(environment: Mapping[str, str], *, deadline_s: int) -> dict[str, Literal]:
+def _remedy(environment: Mapping[str, ScriptValue], *, deadline_s: int) -> dict[str, Literal]:
     """Return what scripts see as $Remedy; a value that is not set is null, as is any other property that is not."""
     return {
         "row": _named(environment, "REMEDY_ROW_"),
         "params": _named(environment, "REMEDY_PARAM_"),
-        "host": environment.get("REMEDY_HOST"),
-        "rule": environment.get("REMEDY_RULE"),
-        "execution": environment.get("REMEDY_EXECUTION"),
+        "host": _text(environment, "REMEDY_HOST"),
+        "rule": _text(environment, "REMEDY_RULE"),
+        "execution": _text(environment, "REMEDY_EXECUTION"),
         "deadline_s": deadline_s,
     }
 
 
-def _named(environment: Mapping[str, str], prefix: str) -> dict[str, Literal]:
+def _text(environment: Mapping[str, ScriptValue], name: str) -> str | None:
+    return text_of(environment[name]) if name in environment else None
+
+
+def _named(environment: Mapping[str, ScriptValue], prefix: str) -> dict[str, Literal]:
     return {
-        name.removeprefix(prefix).lower(): value
+        name.removeprefix(prefix).lower(): text_of(value)
         for name, value in sorted(environment.items())
         if name.startswith(prefix) and name != prefix
     }

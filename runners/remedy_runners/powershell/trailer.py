@@ -13,6 +13,7 @@ from remedy_runners.capture import (
     Capture,
 )
 from remedy_runners.frames import Mark
+from remedy_runners.masking import Mask
 from remedy_runners.powershell.clixml import CLIXML_SIZE_MAX, Stderr, read_stderr
 
 __all__ = ["PowerShellAnswer", "PowerShellLines", "Trailer", "TrailerKind", "boot_id_of"]
@@ -184,11 +185,15 @@ class _Stream:
     """One stream as it comes in; CLIXML can be decoded only while all of it is there."""
 
     limits: _Limits
+    mask: Mask | None
     capture: Capture = field(init=False)
     whole: bytearray = field(default_factory=bytearray)
 
     def __post_init__(self) -> None:
-        self.capture = Capture(head_max=self.limits.head_max, tail_max=self.limits.tail_max)
+        self.capture = self.new_capture()
+
+    def new_capture(self) -> Capture:
+        return Capture(head_max=self.limits.head_max, tail_max=self.limits.tail_max, mask=self.mask)
 
     def feed(self, data: bytes) -> None:
         self.capture.feed(data)
@@ -206,11 +211,11 @@ class PowerShellAnswer:
     Use `of_fix`, or `of_collector`, whose limits also do for payloads of our own.
     """
 
-    def __init__(self, nonce: str, *, stdout: _Limits, stderr: _Limits) -> None:
+    def __init__(self, nonce: str, *, stdout: _Limits, stderr: _Limits, mask: Mask | None) -> None:
         self._lines = PowerShellLines(nonce)
-        self._stdout = _Stream(limits=stdout)
-        self._stderr = _Stream(limits=stderr)
-        self._noise = Capture(head_max=4_096, tail_max=4_096)
+        self._stdout = _Stream(limits=stdout, mask=mask)
+        self._stderr = _Stream(limits=stderr, mask=mask)
+        self._noise = Capture(head_max=4_096, tail_max=4_096, mask=mask)
         self._marks: list[Mark] = []
         self.boot_id: str | None = None
         self.started = False
@@ -219,14 +224,14 @@ class PowerShellAnswer:
         self.all_ended = False
 
     @classmethod
-    def of_fix(cls, nonce: str) -> "PowerShellAnswer":
+    def of_fix(cls, nonce: str, *, mask: Mask | None = None) -> "PowerShellAnswer":
         """Return one that keeps what a fix may print."""
-        return cls(nonce, stdout=_FIX, stderr=_FIX)
+        return cls(nonce, stdout=_FIX, stderr=_FIX, mask=mask)
 
     @classmethod
-    def of_collector(cls, nonce: str) -> "PowerShellAnswer":
+    def of_collector(cls, nonce: str, *, mask: Mask | None = None) -> "PowerShellAnswer":
         """Return one that keeps the rows of a collector, all of them or one byte too many."""
-        return cls(nonce, stdout=_ROWS, stderr=_COLLECTOR_STDERR)
+        return cls(nonce, stdout=_ROWS, stderr=_COLLECTOR_STDERR, mask=mask)
 
     def hear(self, chunks: tuple[bytes, bytes]) -> None:
         """Take the next bytes of standard output and standard error."""
@@ -293,8 +298,7 @@ class PowerShellAnswer:
         decoded = self._decoded()
         if decoded is None:
             return self._stderr.capture.captured()
-        limits = self._stderr.limits
-        capture = Capture(head_max=limits.head_max, tail_max=limits.tail_max)
+        capture = self._stderr.new_capture()
         capture.feed(decoded.text.encode("utf-8", errors="backslashreplace"))
         return capture.captured()
 

@@ -17,7 +17,7 @@ from remedy.port import WinRMAuth
 from remedy.text import untrusted
 from remedy_runners.winrm.adapter import ClearText, NotSent
 from remedy_runners.winrm.kerberos import KerberosFailed
-from remedy_runners.winrm.transport import LoginRefused
+from remedy_runners.winrm.transport import OTHER_SERVICE, LoginRefused
 
 __all__ = ["is_gone", "is_quota", "surely_not_sent", "translate"]
 
@@ -40,6 +40,9 @@ _NO_KDC = frozenset({-1765328228, -1765328164})
 _NO_SERVICE = -1765328377
 _OTHER_TIME = -1765328347
 """Source: MIT's krb5.h: KRB5_KDC_UNREACH, KRB5_REALM_CANT_RESOLVE; S_PRINCIPAL_UNKNOWN; AP_ERR_SKEW."""
+
+_NO_TLS = frozenset({"WRONG_VERSION_NUMBER", "UNKNOWN_PROTOCOL", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG"})
+"""What OpenSSL says when the other side answers in clear text. Source: openssl/sslerr.h."""
 
 _CURES = {
     WinRMAuth.NTLM: "see name, domain and password",
@@ -112,6 +115,11 @@ def translate(exc: Exception, where: str, auth: WinRMAuth) -> RemedyError:
             return _tls(exc, where)
         case requests.exceptions.Timeout() | WinRMOperationTimeoutError():
             return Unreachable(f"{where}: no answer in time; nothing was started")
+        case _ if "SSH-" in said and isinstance(exc, requests.exceptions.RequestException):
+            return Unreachable(
+                f"{where}: an SSH server answers at this port; nothing was started. Correct ansible_port, or reach the "
+                "host with ansible_connection: ssh"
+            )
         case NotSent() | requests.exceptions.RequestException() | urllib3.exceptions.HTTPError():
             return Unreachable(f"{where}: {said or 'the connection broke'}; nothing was started")
         case WSManFaultError() if exc.wsman_fault_code == _ACCESS_DENIED:
@@ -171,6 +179,11 @@ def _tls(exc: Exception, where: str) -> RemedyError:
                 "compare and pin the new fingerprint",
                 identity=True,
             )
+        if isinstance(each, ssl.SSLError) and (each.reason or "") in _NO_TLS:
+            return Unreachable(
+                f"{where}: this port speaks no TLS; nothing was sent. WinRM over https is on port 5986 as a rule; for "
+                "http (usually port 5985) set ansible_winrm_scheme to http"
+            )
     return Unreachable(f"{where}: TLS: {untrusted(_words(exc), characters_max=200)}; nothing was started")
 
 
@@ -194,8 +207,11 @@ def _status(status: int, where: str) -> RemedyError:
             return Unreachable(
                 f"{where}: the host does not know this connection any more (HTTP 400); nothing was started"
             )
-        case 404:
-            return Refused(f"{where}: there is no WinRM service at this path (HTTP 404); see ansible_winrm_path")
+        case _ if status in OTHER_SERVICE:
+            return Refused(
+                f"{where}: no WinRM here (HTTP {status}): another web server answers, or WinRM is at another path; see "
+                "ansible_host, ansible_port (5985 for http, 5986 for https) and ansible_winrm_path"
+            )
     return Unreachable(f"{where}: HTTP {status}; nothing was started")
 
 

@@ -11,7 +11,7 @@ from winrm.protocol import Protocol
 
 from remedy.errors import Refused, Unreachable
 from remedy.port import Endpoint, Session, Shell, Target, WinRM, WinRMAuth
-from remedy_runners.secrets import Secret, resolve
+from remedy_runners.secrets import Secret, Secrets, resolve
 from remedy_runners.winrm.faults import translate
 from remedy_runners.winrm.logins import Logins
 from remedy_runners.winrm.session import ROOM_WAITS_S, WinRMSession, proves_the_host
@@ -31,7 +31,8 @@ class WinRMRunner:
 
     `environment` is looked up for `env:` references of passwords; `home` stands for
     `~/` in the names of files. `room_waits_s` is for a host that has no room for one
-    more shell; `root` is that of `PowerShellSession`.
+    more shell; `root` is that of `PowerShellSession`; `secrets` are those of the run
+    that scripts get.
     """
 
     def __init__(
@@ -42,7 +43,9 @@ class WinRMRunner:
         connect_timeout_s: int = 10,
         room_waits_s: Sequence[float] = ROOM_WAITS_S,
         root: str | None = None,
+        secrets: Secrets | None = None,
     ) -> None:
+        self._secrets = secrets or Secrets(environment=environment, home=home)
         self._home = home
         self._environment = environment
         self._connect_timeout_s = connect_timeout_s
@@ -77,6 +80,7 @@ class WinRMRunner:
             open_protocol=functools.partial(self._open, login),
             room_waits_s=self._room_waits_s,
             root=self._root,
+            secrets=self._secrets,
         )
 
     def _open(self, login: Login) -> Protocol:

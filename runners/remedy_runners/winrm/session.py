@@ -10,6 +10,7 @@ from winrm.protocol import Protocol
 from remedy.errors import Refused, Unreachable
 from remedy.port import FixEnding, FixJob, FixResult, Permit, WinRM
 from remedy_runners.powershell.session import START_S, PowerShellSession
+from remedy_runners.secrets import Secrets
 from remedy_runners.session import GRACE_S
 from remedy_runners.winrm.exchange import AfterLoss, WinRMExchange
 from remedy_runners.winrm.faults import is_quota, surely_not_sent, translate
@@ -51,6 +52,7 @@ class WinRMSession(PowerShellSession):
         open_protocol: Callable[[], Protocol],
         room_waits_s: Sequence[float],
         root: str | None = None,
+        secrets: Secrets | None = None,
     ) -> None:
         """
         Connect, and see that it is the right machine.
@@ -59,7 +61,7 @@ class WinRMSession(PowerShellSession):
             Unreachable: no connection, or the machine did not say which one it is.
             Refused: the login or the machine is not the right one.
         """
-        super().__init__(name, root=root)
+        super().__init__(name, root=root, secrets=secrets)
         self._login = login
         self._settings = settings
         self._open_protocol = open_protocol
@@ -155,7 +157,8 @@ class WinRMSession(PowerShellSession):
             raise Refused(
                 f"{self._login.endpoint}: ANOTHER MACHINE ANSWERS: it says it is {found.computer_name} with the id "
                 f"{found.machine_id}; expected is {settings.machine_id or settings.computer_name}. "
-                "Nothing of a rule was sent. See that the address is the right one",
+                "Nothing of a rule was sent. See that the address is the right one; only if it is, set "
+                "remedy_computer_name or remedy_machine_id to what the machine says",
                 identity=True,
             )
 

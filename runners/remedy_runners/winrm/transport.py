@@ -28,7 +28,7 @@ from remedy_runners.winrm.adapter import ClearText, GuardedAdapter, Link, is_enc
 from remedy_runners.winrm.kerberos import Answers, prepare, service_of
 from remedy_runners.winrm.logins import Logins
 
-__all__ = ["ANSWER_S", "OPERATION_S", "Login", "LoginRefused", "close_protocol", "open_protocol"]
+__all__ = ["ANSWER_S", "OPERATION_S", "OTHER_SERVICE", "Login", "LoginRefused", "close_protocol", "open_protocol"]
 
 OPERATION_S = 20
 """A host is asked to answer one request within so many seconds, at most; MaxTimeoutms is 60 s."""
@@ -43,6 +43,9 @@ _SPNEGO = 'protocol="application/HTTP-SPNEGO-session-encrypted"'
 _SYSTEM_CA = (Path("/etc/ssl/certs/ca-certificates.crt"), Path("/etc/pki/tls/certs/ca-bundle.crt"))
 _LOGGED_IN = frozenset({200, 400, 405, 411, 500})
 """What a host may say to a message without a body from a login that it accepts; never seen on Windows within TLS."""
+
+OTHER_SERVICE = frozenset({404, 501})
+"""What only a service that is not WinRM says, or WinRM at another path."""
 
 _METHODS: dict[WinRMAuth, Literal["ntlm", "kerberos", "certificate", "basic"]] = {
     WinRMAuth.NTLM: "ntlm",
@@ -217,6 +220,9 @@ class _GuardedTransport(Transport):
                 was_tried=proves_password(response.request) or not has_password,
                 offered=response.headers.get("WWW-Authenticate", ""),
             )
+        if response.status_code in OTHER_SERVICE:
+            # Before the body is looked at: it is a page for people.
+            raise WinRMTransportError("http", response.status_code, "")
         return response
 
     def _get_message_response_text(self, response: requests.Response) -> bytes:
