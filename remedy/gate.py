@@ -9,7 +9,7 @@ those of the moment of sending.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from remedy.holds import (
@@ -20,6 +20,7 @@ from remedy.holds import (
     breaker_hold,
     incident_hold,
     pause_hold,
+    pause_holds,
     protected_hold,
     window_hold,
 )
@@ -35,6 +36,7 @@ __all__ = [
     "NOT_USED",
     "LedgerFacts",
     "LiveFacts",
+    "Obstacle",
     "Refusal",
     "Request",
     "Usage",
@@ -43,6 +45,8 @@ __all__ = [
     "freeze_text",
     "fuse_blown",
     "held",
+    "obstacles",
+    "run_obstacles",
 ]
 
 
@@ -77,10 +81,15 @@ class Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """How many distinct hosts have a start inside a budget's window, and whether this host is one of them."""
+    """
+    How many distinct hosts have a start inside a budget's window, and whether this host is one of them.
+
+    `frees_at` is when a used-up budget has room again if nothing else starts; None when nobody asked.
+    """
 
     hosts: int
     has_host: bool
+    frees_at: datetime | None = None
 
 
 NOT_USED = Usage(hosts=0, has_host=False)
@@ -94,6 +103,7 @@ class LedgerFacts:
     `attempts` are those of the incident since its last release, oldest first.
     `known_id` is true when the execution id already has an intent. `open_breaker`
     and `host_busy` name the reason, or are empty. `pauses` are people's, not ended.
+    `busy_until` is when a busy host is free at the latest; None when nobody asked.
     """
 
     attempts: tuple[Attempt, ...]
@@ -103,6 +113,7 @@ class LedgerFacts:
     pauses: tuple[Pause, ...] = ()
     rule_usage: Usage = NOT_USED
     all_usage: Usage = NOT_USED
+    busy_until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,10 +136,16 @@ class LiveFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
-    """The gate's no: why the execution is skipped."""
+    """The gate's no: why the execution is skipped; until when (None: until somebody acts), and what ends it."""
 
     skip: Skip
     reason: str
+    until: datetime | None = field(default=None, compare=False)
+    lifted_by: str = field(default="", compare=False)
+
+
+Obstacle = Refusal | Held
+"""What is in an execution's way; both kinds have `reason`, `until` and `lifted_by`."""
 
 
 def fuse_blown(*, matched: int, judged: int, limit: Limit, accepted: int | None) -> bool:
@@ -154,20 +171,20 @@ _RunCheck = Callable[[LiveFacts, datetime, int], Refusal | None]
 
 
 def _stopped(live: LiveFacts, _now: datetime, _needed_s: int) -> Refusal | None:
-    return Refusal(skip=Skip.STOPPED, reason=live.stopped) if live.stopped else None
+    return Refusal(skip=Skip.STOPPED, reason=live.stopped, lifted_by="remedy start") if live.stopped else None
 
 
 def _frozen(live: LiveFacts, now: datetime, needed_s: int) -> Refusal | None:
     if live.frozen:
-        return Refusal(skip=Skip.FROZEN, reason=live.frozen)
+        return Refusal(skip=Skip.FROZEN, reason=live.frozen, lifted_by="mending remedy.yaml")
     freeze = freeze_over(live.freezes, now, needed_s=needed_s)
     if freeze is None:
         return None
-    return Refusal(skip=Skip.FROZEN, reason=freeze_text(freeze))
+    return Refusal(skip=Skip.FROZEN, reason=freeze_text(freeze), until=freeze.end, lifted_by="time")
 
 
 def _expired(live: LiveFacts, _now: datetime, _needed_s: int) -> Refusal | None:
-    return Refusal(skip=Skip.PLAN_EXPIRED, reason=live.expired) if live.expired else None
+    return Refusal(skip=Skip.PLAN_EXPIRED, reason=live.expired, lifted_by="a new plan") if live.expired else None
 
 
 def _halted(live: LiveFacts, _now: datetime, _needed_s: int) -> Refusal | None:
@@ -175,7 +192,10 @@ def _halted(live: LiveFacts, _now: datetime, _needed_s: int) -> Refusal | None:
 
 
 def _fuse(live: LiveFacts, _now: datetime, _needed_s: int) -> Refusal | None:
-    return Refusal(skip=Skip.FUSE, reason=live.fuse) if live.fuse else None
+    if not live.fuse:
+        return None
+    cure = "mending the sensor or the limit, or --accept-matched N"
+    return Refusal(skip=Skip.FUSE, reason=live.fuse, lifted_by=cure)
 
 
 _RUN_CHECKS: dict[str, _RunCheck] = {
@@ -193,7 +213,12 @@ def blocked(live: LiveFacts, *, now: datetime, needed_s: int) -> Refusal | None:
 
     `needed_s` is how long what would start may take; 0 asks only about this moment.
     """
-    return next((no for check in _RUN_CHECKS.values() if (no := check(live, now, needed_s))), None)
+    return next(iter(run_obstacles(live, now=now, needed_s=needed_s)), None)
+
+
+def run_obstacles(live: LiveFacts, *, now: datetime, needed_s: int) -> tuple[Refusal, ...]:
+    """Return every reason why nothing of a rule may start now, in the order in which they are asked."""
+    return tuple(no for check in _RUN_CHECKS.values() if (no := check(live, now, needed_s)) is not None)
 
 
 # Of a finding, by what is known of it: the plan shows these as holds.
@@ -246,6 +271,19 @@ def held(request: Request, ledger: LedgerFacts) -> Held | None:
     return None
 
 
+def _all_held(request: Request, ledger: LedgerFacts) -> tuple[Held, ...]:
+    """Return everything that holds a finding back, in the order in which `held` asks; each pause by itself."""
+    found: list[Held] = []
+    for check in _HOLD_CHECKS.values():
+        if check is _paused:
+            found += pause_holds(
+                ledger.pauses, rule=request.rule, host=request.host, groups=request.groups, now=request.now
+            )
+        elif (one := check(request, ledger)) is not None:
+            found.append(one)
+    return tuple(each for each in found if not _is_lifted(each, request.override))
+
+
 def _is_lifted(found: Held, override: Hold | None) -> bool:
     return found.hold is override and override in LIFTED_BY_OVERRIDE
 
@@ -270,13 +308,17 @@ def _known_id(_request: Request, ledger: LedgerFacts, _live: LiveFacts) -> Refus
 
 
 def _host_busy(_request: Request, ledger: LedgerFacts, _live: LiveFacts) -> Refusal | None:
-    return Refusal(skip=Skip.HOST_BUSY, reason=ledger.host_busy) if ledger.host_busy else None
+    if not ledger.host_busy:
+        return None
+    return Refusal(skip=Skip.HOST_BUSY, reason=ledger.host_busy, until=ledger.busy_until, lifted_by="its end")
 
 
 def _one_disruptive(request: Request, _ledger: LedgerFacts, live: LiveFacts) -> Refusal | None:
     if request.risk is Risk.SAFE or not live.disruptive_on_host:
         return None
-    return Refusal(skip=Skip.ONE_DISRUPTIVE, reason="one disruptive execution per host and run")
+    return Refusal(
+        skip=Skip.ONE_DISRUPTIVE, reason="one disruptive execution per host and run", lifted_by="the next run"
+    )
 
 
 def _budget_per_rule(request: Request, ledger: LedgerFacts, _live: LiveFacts) -> Refusal | None:
@@ -292,7 +334,8 @@ def _over_budget(budget: Budget | None, usage: Usage, *, of: str) -> Refusal | N
     if budget is None or usage.has_host or usage.hosts < budget.hosts:
         return None
     used = f"{counted(usage.hosts, 'host')} in the last {duration_text(budget.window_s)}"
-    return Refusal(skip=Skip.BUDGET, reason=f"the budget of {of}, {budget}, is used up: {used}")
+    reason = f"the budget of {of}, {budget}, is used up: {used}"
+    return Refusal(skip=Skip.BUDGET, reason=reason, until=usage.frees_at, lifted_by="time, or a larger budget")
 
 
 _SENDING_CHECKS: dict[str, _Check] = {
@@ -336,3 +379,17 @@ def decide(request: Request, ledger: LedgerFacts, live: LiveFacts) -> Permit | R
         is_breaker = found.hold is Hold.PAUSED and found.after_bad
         return Refusal(skip=Skip.BREAKER if is_breaker else _SKIP_OF_HOLD[found.hold], reason=found.reason)
     return Permit(execution_id=request.execution_id, host=request.host, script_sha256=request.script_sha256, seal=_SEAL)
+
+
+def obstacles(request: Request, ledger: LedgerFacts, live: LiveFacts) -> tuple[Obstacle, ...]:
+    """
+    Return everything that is in an execution's way, in the order in which `decide` asks.
+
+    It is empty exactly when `decide` grants, and its first is what `decide` refuses for.
+    """
+    sending = (check(request, ledger, live) for check in _SENDING_CHECKS.values())
+    return (
+        *run_obstacles(live, now=request.now, needed_s=request.needed_s),
+        *(no for no in sending if no is not None),
+        *_all_held(request, ledger),
+    )

@@ -25,6 +25,7 @@ __all__ = [
     "breaker_hold",
     "incident_hold",
     "pause_hold",
+    "pause_holds",
     "protected_hold",
     "window_hold",
 ]
@@ -135,14 +136,26 @@ def breaker_hold(rule: str, reason: str) -> Held | None:
 
 def pause_hold(pauses: Iterable[Pause], *, rule: str, host: str, groups: Sequence[str], now: datetime) -> Held | None:
     """Return what people's pauses hold back: of several the one that lasts longest."""
+    return next(iter(pause_holds(pauses, rule=rule, host=host, groups=groups, now=now)), None)
+
+
+def pause_holds(
+    pauses: Iterable[Pause], *, rule: str, host: str, groups: Sequence[str], now: datetime
+) -> tuple[Held, ...]:
+    """Return what each of people's pauses holds back, the one that lasts longest first."""
     covering = [
         pause for pause in pauses if not pause.is_over(now) and pause.covers(rule=rule, host=host, groups=groups)
     ]
-    if not covering:
-        return None
-    longest = max(covering, key=lambda pause: (pause.until is None, pause.until or pause.at))
-    reason = f"{longest} is paused by {longest.actor}: {longest.reason}"
-    return Held(hold=Hold.PAUSED, reason=reason, until=longest.until, lifted_by=longest.cure)
+    covering.sort(key=lambda pause: (pause.until is None, pause.until or pause.at), reverse=True)
+    return tuple(
+        Held(
+            hold=Hold.PAUSED,
+            reason=f"{pause} is paused by {pause.actor}: {pause.reason}",
+            until=pause.until,
+            lifted_by=pause.cure,
+        )
+        for pause in covering
+    )
 
 
 def protected_hold(*, host: str, is_protected: bool, is_named: bool) -> Held | None:

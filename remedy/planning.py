@@ -5,7 +5,7 @@ Pure: the same rules, readings, history and time give the same bytes, whatever
 the order of input, the locale, the time zone or the hash seed.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 
@@ -33,7 +33,16 @@ from remedy.precautions import NO_PRECAUTIONS, Precautions
 from remedy.verdicts import Judgement, ReadingsByHost, other_rows
 from remedy.waves import RolloutSpec, planned_waves, rollout_order
 
-__all__ = ["build_plan", "execution_ids", "execution_of", "exemption_of", "gate_request", "resolved_spec"]
+__all__ = [
+    "build_plan",
+    "execution_ids",
+    "execution_of",
+    "exemption_of",
+    "exemptions_of",
+    "gate_request",
+    "resolved_spec",
+    "standing_holds",
+]
 
 
 def build_plan(
@@ -107,6 +116,13 @@ def _execution_id(plan_digest: str, execution: Execution) -> str:
 
 def exemption_of(scope: Scope, host: Host, row: Row, others: Mapping[str, Row | None], *, now: datetime) -> Held | None:
     """Return the exemption that covers this row of this host now; an unknown `where` exempts."""
+    return next(exemptions_of(scope, host, row, others, now=now), None)
+
+
+def exemptions_of(
+    scope: Scope, host: Host, row: Row, others: Mapping[str, Row | None], *, now: datetime
+) -> Iterator[Held]:
+    """Yield every exemption that covers this row of this host now, in the order they are written."""
     params = scope.rule.params_for(host)
     now = now.astimezone(UTC)
     for exemption, names in zip(scope.rule.exempt, scope.exempt_names, strict=True):
@@ -115,8 +131,7 @@ def exemption_of(scope: Scope, host: Host, row: Row, others: Mapping[str, Row | 
         if exemption.where is not None and exemption.where.bind(params)(row, others) is False:
             continue
         lifted_by = "editing the rule's `exempt`"
-        return Held(hold=Hold.EXEMPT, reason=exemption.reason, until=_end_of_day(exemption.until), lifted_by=lifted_by)
-    return None
+        yield Held(hold=Hold.EXEMPT, reason=exemption.reason, until=_end_of_day(exemption.until), lifted_by=lifted_by)
 
 
 def _end_of_day(last: date | None) -> datetime | None:
@@ -205,18 +220,25 @@ def _key_order(key: Key) -> tuple[tuple[bool, float, str], ...]:
     )
 
 
-def _hold(rule: Rule, host: Host, finding: Finding, *, rows: int, around: _Around) -> Held | None:
-    precautions = around.precautions
+def standing_holds(rule: Rule, host: Host, *, rows: int, precautions: Precautions) -> Iterator[Held]:
+    """Yield what holds so many matching rows of a rule on a host back whatever the time and the history."""
     if rows > KEY_ROWS_MAX:
         reason = f"{rows} rows match, more than {KEY_ROWS_MAX}: rather a broken sensor"
-        return Held(hold=Hold.TOO_MANY_ROWS, reason=reason, lifted_by="mending the collector or the rule")
+        yield Held(hold=Hold.TOO_MANY_ROWS, reason=reason, lifted_by="mending the collector or the rule")
     if rule.mode is Mode.OBSERVE and precautions.override_for(rule.name, host.name) is not Hold.OBSERVE_ONLY:
         cure = f"`mode: fix` in {rule.place.file}"
-        return Held(hold=Hold.OBSERVE_ONLY, reason="the rule only observes", lifted_by=cure)
-    script = rule.fix.get(host.platform)
-    if script is None:
+        yield Held(hold=Hold.OBSERVE_ONLY, reason="the rule only observes", lifted_by=cure)
+    if rule.fix.get(host.platform) is None:
         reason = f"the rule has no fix for {host.platform.value}"
-        return Held(hold=Hold.NO_FIX_FOR_PLATFORM, reason=reason, lifted_by=f"a fix in {rule.place.file}")
+        yield Held(hold=Hold.NO_FIX_FOR_PLATFORM, reason=reason, lifted_by=f"a fix in {rule.place.file}")
+
+
+def _hold(rule: Rule, host: Host, finding: Finding, *, rows: int, around: _Around) -> Held | None:
+    precautions = around.precautions
+    standing = next(standing_holds(rule, host, rows=rows, precautions=precautions), None)
+    if standing is not None:
+        return standing
+    script = rule.fix[host.platform]  # Without one there is a standing hold.
     request = gate_request(rule, host, finding.key, script=script, precautions=precautions, now=around.now)
     return held(request, _known(request, around.history))
 

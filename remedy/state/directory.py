@@ -15,6 +15,7 @@ from pathlib import Path
 
 from remedy.errors import StateError, UsageError
 from remedy.state.disk import Disk, sync_directory, write_all
+from remedy.state.shared import mode_beside, share
 from remedy.state.values import utc_text
 from remedy.text import untrusted
 
@@ -23,7 +24,6 @@ __all__ = ["STOP_NAME", "StateDirectory", "StatePlace", "find_state"]
 STOP_NAME = "STOP"
 _STOP_BYTES_MAX = 4_096
 _FOLDER_MODE = 0o700
-_FILE_MODE = 0o600
 _SYSTEM = Path("/var/lib/remedy")
 
 
@@ -90,6 +90,7 @@ class StateDirectory:
         self.log = path / "log"
         self.runs = path / "runs"
         self.readings = path / "readings.jsonl"
+        self.readings_before = path / "readings-before.jsonl"
         self.outputs = path / "outputs"
         self.sources = path / "sources"
         self.reserve = path / "reserve"
@@ -127,6 +128,7 @@ class StateDirectory:
             self._check_private(folder)
             if not os.access(folder, os.R_OK | os.W_OK | os.X_OK, effective_ids=True):
                 raise self._unusable(folder, "it exists and cannot be written")
+        share(self.path, (self.ledger, self.readings, self.readings_before, self.stop))
 
     def _create(self, folder: Path) -> None:
         try:
@@ -222,7 +224,7 @@ class StateDirectory:
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         try:
             self._create(self.path)
-            descriptor = os.open(self.stop, flags, _FILE_MODE)
+            descriptor = os.open(self.stop, flags, mode_beside(self.stop))
         except OSError as exc:
             raise StateError(f"{self.stop} cannot be created: {exc.strerror}; create a file of that name") from exc
         line = untrusted(f"{reason} (by {actor}, {utc_text(at)})") + "\n"

@@ -2,14 +2,16 @@
 
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from remedy.holds import Attempt, Incident, Pause
 from remedy.model import Key, Outcome, OutcomeClass
+from remedy.port import FixEnding
+from remedy.remembered import PastExecution
 from remedy.state.ledger_rows import (
     OpenIntent,
     RunRecord,
@@ -20,7 +22,7 @@ from remedy.state.ledger_rows import (
     open_intent_of_row,
     summary_of_row,
 )
-from remedy.state.ledger_schema import copy_ledger, open_ledger, sqlite_errors
+from remedy.state.ledger_schema import OddRow, copy_ledger, open_ledger, sqlite_errors
 from remedy.state.ledger_sql import (
     ATTEMPTS_OF,
     BREAKERS,
@@ -34,11 +36,23 @@ from remedy.state.ledger_sql import (
     read_attempts,
     read_pauses,
 )
-from remedy.state.values import key_json, utc_text
+from remedy.state.values import json_key, key_json, utc_text, utc_time
 
 __all__ = ["LedgerReading"]
 
 _INCIDENTS_PER_QUERY = 1_000
+_PAST_EXECUTIONS = """
+    SELECT e.rule, e.host, e.key, e.run_id, e.execution_id, r.started_at, i.at, i.deadline_s, i.ending, i.exit_code,
+        e.outcome_at, e.outcome, e.reason, x.at,
+        (SELECT c.found FROM reconciliations AS c WHERE c.execution_id = i.execution_id ORDER BY c.seq DESC LIMIT 1),
+        EXISTS (SELECT 1 FROM reconciliations AS c WHERE c.execution_id = i.execution_id AND c.proves_end = 1)
+    FROM executions AS e JOIN runs AS r ON r.id = e.run_id
+        LEFT JOIN intents AS i USING (run_id, execution_id) LEFT JOIN releases AS x ON x.seq = i.released_by
+    WHERE e.host = ?
+    ORDER BY r.seq, e.position
+"""
+# As budgets count: intents dated after now as well. The plus keeps SQLite from the index by incidents.
+_LAST_STARTS = "SELECT host, max(at) FROM intents WHERE at > ?{} GROUP BY host"
 
 
 def _no_reserve() -> bool:
@@ -152,6 +166,23 @@ class LedgerReading:
             rows = connection.execute(LAST_OUTCOMES, (rule,)).fetchall()
             return dict(last_outcome_of_row(row) for row in rows)
 
+    def host_names(self) -> frozenset[str]:
+        """Return the names of all hosts that a run ever planned something for."""
+        with self._reading() as connection:
+            return frozenset(str(row[0]) for row in connection.execute("SELECT DISTINCT host FROM executions"))
+
+    def past_executions(self, host: str) -> tuple[PastExecution, ...]:
+        """Return everything that runs ever planned for a host, the oldest run first, each in its plan's order."""
+        with self._reading() as connection:
+            return tuple(_past_of_row(row) for row in connection.execute(_PAST_EXECUTIONS, (host,)))
+
+    def last_starts(self, since: datetime, rule: str | None = None) -> Mapping[str, datetime]:
+        """Return when something (of a rule) was last started on each host, after a time; what budgets count."""
+        query = _LAST_STARTS.format("" if rule is None else " AND +rule = ?")
+        values = (utc_text(since),) if rule is None else (utc_text(since), rule)
+        with self._reading() as connection:
+            return {str(host): utc_time(at) for host, at in connection.execute(query, values)}
+
     def open_intents(self) -> tuple[OpenIntent, ...]:
         """Return the intents without an outcome, of living and of dead runs, oldest first."""
         with self._reading() as connection:
@@ -191,3 +222,35 @@ class LedgerReading:
         with self._reading() as connection:
             rows = connection.execute(f"{BREAKERS} ORDER BY rule").fetchall()
         return {row[0]: breaker_text(row) for row in rows}
+
+
+def _past_of_row(row: Sequence[Any]) -> PastExecution:
+    """
+    Return a past execution; a row of _PAST_EXECUTIONS.
+
+    Raises:
+        OddRow: it says what remedy does not write.
+    """
+    rule, host, key, run_id, execution_id, planned_at, at, deadline_s, ending, exit_code, *rest = row
+    outcome_at, outcome, reason, released_at, found, is_proved = rest
+    try:
+        return PastExecution(
+            rule=rule,
+            host=host,
+            key=json_key(key),
+            run_id=run_id,
+            execution_id=execution_id,
+            planned_at=utc_time(planned_at),
+            started_at=None if at is None else utc_time(at),
+            deadline_s=deadline_s or 0,
+            ending=None if ending is None else FixEnding(ending),
+            exit_code=exit_code,
+            outcome_at=None if outcome_at is None else utc_time(outcome_at),
+            outcome=None if outcome is None else Outcome(outcome),
+            reason=reason or "",
+            released_at=None if released_at is None else utc_time(released_at),
+            reconciled=found or "",
+            end_proved=bool(is_proved),
+        )
+    except (ValueError, TypeError, AttributeError, RecursionError) as exc:
+        raise OddRow(f"execution {execution_id} has a value that remedy does not write: {exc}") from exc

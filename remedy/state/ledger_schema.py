@@ -19,6 +19,7 @@ from pathlib import Path
 from remedy.errors import StateError
 from remedy.state.disk import Disk, sync_directory
 from remedy.state.ledger_tables import MIGRATIONS
+from remedy.state.shared import mode_beside
 from remedy.text import untrusted
 
 __all__ = [
@@ -183,6 +184,7 @@ def _create(path: Path, migrations: Sequence[Sequence[str]]) -> None:
         with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as aside:
             made = Path(aside) / path.name
             os.mknod(made, _FILE_MODE | stat.S_IFREG)
+            made.chmod(mode_beside(path))
             with sqlite_errors(path), closing(_connect(made)) as connection:
                 _set_up(connection)
                 with transaction(connection):
