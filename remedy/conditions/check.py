@@ -25,6 +25,7 @@ from remedy.conditions.tree import (
     children,
 )
 from remedy.model import Column, ColumnType, Params, ParamValue
+from remedy.secrets import SecretReference
 from remedy.text import nearest, untrusted
 
 __all__ = ["FUNCTIONS", "Function", "Known", "check"]
@@ -190,6 +191,10 @@ class _Checker:
             if not cure:
                 cure = f"the parameters are {_listed(params)}" if params else "declare it under params:"
             self._note(node.span, f"there is no parameter {shown}", cure)
+            return None
+        if isinstance(params[node.name], SecretReference):
+            cure = "what a condition reads is shown to people; only scripts get a secret"
+            self._note(node.span, f"params.{shown} is a secret, which no condition may read", cure)
             return None
         found = _param_type(params[node.name])
         if found is None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from remedy.lint.finding import Linted
 
-__all__ = ["named_from_checkout"]
+__all__ = ["checkout_namer", "named_from_checkout"]
 
 
 def named_from_checkout(linted: Linted, directory: Path) -> Linted:
@@ -17,13 +17,7 @@ def named_from_checkout(linted: Linted, directory: Path) -> Linted:
     A file that does not lie there is named from the top of its own checkout, else from
     `directory`; one that lies nowhere there keeps its whole path.
     """
-    tops = cache(_top)
-    at = directory.resolve()
-
-    @cache
-    def named(file: str) -> str:
-        return _named(directory / file, at, tops)
-
+    named = checkout_namer(directory)
     return replace(
         linted,
         findings=tuple(
@@ -33,6 +27,18 @@ def named_from_checkout(linted: Linted, directory: Path) -> Linted:
         nameless=tuple(sorted(named(file) for file in linted.nameless)),
         no_scripts=tuple(sorted(named(file) for file in linted.no_scripts)),
     )
+
+
+def checkout_namer(directory: Path) -> Callable[[str], str]:
+    """Return what names a file as `named_from_checkout` does."""
+    tops = cache(_top)
+    at = directory.resolve()
+
+    @cache
+    def named(file: str) -> str:
+        return _named(directory / file, at, tops)
+
+    return named
 
 
 def _named(file: Path, directory: Path, top_of: Callable[[Path], Path | None]) -> str:

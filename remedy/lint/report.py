@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from typing import Any
-from urllib.parse import quote
 
 from remedy.lint.checks import CHECKS, Check
 from remedy.lint.finding import Finding, Gap, Level, Linted
+from remedy.render.annotations import github_line, sarif_document, sarif_location, sarif_result
 from remedy.text import counted, untrusted
 
 __all__ = [
@@ -19,8 +19,6 @@ __all__ = [
     "summary_line",
 ]
 
-_GITHUB = {Level.ERROR: "error", Level.WARNING: "warning", Level.NOTE: "notice"}
-_SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 _LANGUAGES = {"sh": "sh", "bash": "bash", "powershell": "PowerShell", "python3": "Python"}
 
 
@@ -106,63 +104,42 @@ def _finding_json(finding: Finding) -> dict[str, Any]:
 
 
 def github_lines(linted: Linted) -> list[str]:
-    """
-    Return workflow commands, which GitHub shows beside the lines of a change.
-
-    Source: docs.github.com, "Workflow commands for GitHub Actions": `%`, CR and LF are
-    escaped in messages, in properties `:` and `,` as well.
-    """
+    """Return workflow commands, which GitHub shows beside the lines of a change."""
     lines = [
-        f"::{_GITHUB[finding.level]} file={_property(finding.place.file)},line={finding.place.line},"
-        f"col={finding.place.column},title={_property(finding.code)}::{_data(f'{finding.message}; {finding.cure}')}"
+        github_line(
+            finding.level.value,
+            f"{finding.message}; {finding.cure}",
+            file=finding.place.file,
+            title=finding.code,
+            line=finding.place.line,
+            column=finding.place.column,
+        )
         for finding in _open(linted)
     ]
     lines.extend(
-        f"::warning file={_property(gap.file)},title=not linted::{_data(gap.what)}"
-        + (_data(f"; {gap.cure}") if gap.cure else "")
+        github_line("warning", gap.what + (f"; {gap.cure}" if gap.cure else ""), file=gap.file, title="not linted")
         for gap in linted.gaps
     )
     return lines
-
-
-def _data(text: str) -> str:
-    return untrusted(text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A"))
-
-
-def _property(text: str) -> str:
-    return _data(text).replace(":", "%3A").replace(",", "%2C")
 
 
 def sarif(linted: Linted, *, version: str) -> dict[str, Any]:
     """Return the findings as SARIF 2.1.0; those that are allowed are suppressed, with their reason."""
     codes = sorted({*CHECKS, *(finding.code for finding in linted.findings)})
     index = {code: at for at, code in enumerate(codes)}
-    return {
-        "$schema": _SCHEMA,
-        "version": "2.1.0",
-        "runs": [
-            {
-                "tool": {
-                    "driver": {
-                        "name": "remedy lint",
-                        "semanticVersion": version,
-                        "rules": [_sarif_rule(code, linted.findings) for code in codes],
-                    }
-                },
-                "columnKind": "unicodeCodePoints",
-                "invocations": [
-                    {
-                        "executionSuccessful": not linted.gaps,
-                        "toolExecutionNotifications": [
-                            *(_sarif_gap(gap) for gap in linted.gaps),
-                            *(_sarif_nameless(file) for file in linted.nameless),
-                        ],
-                    }
-                ],
-                "results": [_sarif_result(finding, index) for finding in linted.findings],
-            }
+    return sarif_document(
+        driver={
+            "name": "remedy lint",
+            "semanticVersion": version,
+            "rules": [_sarif_rule(code, linted.findings) for code in codes],
+        },
+        results=[_sarif_result(finding, index) for finding in linted.findings],
+        notifications=[
+            *(_sarif_gap(gap) for gap in linted.gaps),
+            *(_sarif_nameless(file) for file in linted.nameless),
         ],
-    }
+        is_complete=not linted.gaps,
+    )
 
 
 def _sarif_rule(code: str, findings: Sequence[Finding]) -> dict[str, Any]:
@@ -184,35 +161,23 @@ def _sarif_rule(code: str, findings: Sequence[Finding]) -> dict[str, Any]:
 
 
 def _sarif_result(finding: Finding, index: Mapping[str, int]) -> dict[str, Any]:
-    result: dict[str, Any] = {
-        "ruleId": finding.code,
-        "ruleIndex": index[finding.code],
-        "level": finding.level.value,
-        "message": {"text": f"{finding.message}; {finding.cure}"},
-        "locations": [_sarif_location(finding.place.file, finding.place.line, finding.place.column)],
-    }
+    result = sarif_result(
+        finding.code,
+        index[finding.code],
+        finding.level.value,
+        f"{finding.message}; {finding.cure}",
+        location=sarif_location(finding.place.file, finding.place.line, finding.place.column),
+    )
     if finding.allowed:
         result["suppressions"] = [{"kind": "inSource", "justification": finding.allowed}]
     return result
-
-
-def _sarif_location(file: str, line: int, column: int) -> dict[str, Any]:
-    physical: dict[str, Any] = {"artifactLocation": {"uri": _uri(file)}}
-    if line:
-        physical["region"] = {"startLine": line, "startColumn": max(column, 1)}
-    return {"physicalLocation": physical}
-
-
-def _uri(file: str) -> str:
-    path = quote(file.replace("\\", "/"), safe="/")
-    return f"file://{path}" if path.startswith("/") else path.removeprefix("./")
 
 
 def _sarif_gap(gap: Gap) -> dict[str, Any]:
     return {
         "level": "error",
         "message": {"text": f"not linted: {gap.what}" + (f"; {gap.cure}" if gap.cure else "")},
-        "locations": [_sarif_location(gap.file, 0, 0)],
+        "locations": [sarif_location(gap.file)],
     }
 
 
@@ -220,7 +185,7 @@ def _sarif_nameless(file: str) -> dict[str, Any]:
     return {
         "level": "note",
         "message": {"text": "belongs to no rule or signal: names were not checked"},
-        "locations": [_sarif_location(file, 0, 0)],
+        "locations": [sarif_location(file)],
     }
 
 

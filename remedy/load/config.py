@@ -8,9 +8,10 @@ from functools import reduce
 from pathlib import Path
 from typing import Any
 
-from remedy.errors import FilesError, Place, RemedyError, UsageError
+from remedy.errors import FilesError, Place, Problem, RemedyError, UsageError
 from remedy.load.document import Document, Route
 from remedy.load.safeguards import load_safeguards, read_settings_file, status_of
+from remedy.load.schema import Shape
 from remedy.origins import Origin, OriginKind, Setting
 from remedy.safeguards import NO_SAFEGUARDS, Safeguards
 from remedy.text import nearest
@@ -73,6 +74,7 @@ def load_config(
     state_flag: str | None = None,
     environment: Mapping[str, str],
     system_file: Path = SYSTEM_FILE,
+    noted: list[Problem] | None = None,
 ) -> Config:
     """
     Return what the flags, the environment, the nearest remedy.yaml, the system's, and the usual places name.
@@ -81,19 +83,21 @@ def load_config(
     Whether it exists is seen when it is read. Safeguards are taken from the
     nearest remedy.yaml, the system's, and those above the rules and the inventory
     together: a host is protected if any says so, the freezes of all hold, and of
-    budgets the stricter.
+    budgets the stricter. With `noted`, what is wrong with a remedy.yaml is added
+    there, and counts as left out: to look for further mistakes, never to act.
 
     Raises:
         UsageError: a flag is empty, or a remedy.yaml above may be a stranger's.
-        FilesError: a remedy.yaml is wrong.
+        FilesError: a remedy.yaml is wrong, and nobody notes it.
     """
-    found = list(_settings(directory, system_file))
+    reader = _Reader(noted)
+    found = list(_settings(directory, system_file, reader))
     rules = _named("rules", rules_flag, environment, found, _usual_rules(directory))
     inventory = _named("inventory", inventory_flag, environment, found, _usual_inventory(directory))
     state = _named("state", state_flag, environment, found, ())
     (rules_path, rules_by), (inventory_path, inventory_by) = _first(rules), _first(inventory)
     state_path, state_by = _first(state)
-    binding = [*found, *_binding_beside(found, rules_path, inventory_path)]
+    binding = [*found, *_binding_beside(found, rules_path, inventory_path, reader)]
     files = tuple(settings.file for settings in binding)
     return Config(
         rules=Path(rules_path) if rules_path is not None else None,
@@ -126,10 +130,11 @@ def state_alone(directory: Path, *, environment: Mapping[str, str]) -> str | Non
                 continue
             if folder != directory:
                 _refuse_strangers(file, status, directory)
-            named = read_settings_file(file).value(["state"])
+            document = read_settings_file(file)
         except RemedyError:
             return None
-        if not isinstance(named, str) or not named.strip() or _unexpanded(named) is not None:
+        named = document.value(["state"])
+        if document.problems or not isinstance(named, str) or not named.strip() or _unexpanded(named) is not None:
             return None
         return _Settings(file=file, values={"state": named}, safeguards=NO_SAFEGUARDS).path("state", _home(environment))
     return None
@@ -181,19 +186,21 @@ def _usual_inventory(directory: Path) -> tuple[Setting, ...]:
     return _usual("inventory", folder, "./inventory/") if folder.is_dir() else ()
 
 
-def _settings(directory: Path, system_file: Path) -> Iterator[_Settings]:
+def _settings(directory: Path, system_file: Path, reader: "_Reader") -> Iterator[_Settings]:
     for folder in (directory, *directory.resolve().parents):
         status = status_of(folder / _NAME)
         if status is not None:
             if folder != directory:
                 _refuse_strangers(folder / _NAME, status, directory)
-            yield _read(folder / _NAME)
+            yield reader.read(folder / _NAME)
             break
     if status_of(system_file) is not None:
-        yield _read(system_file)
+        yield reader.read(system_file)
 
 
-def _binding_beside(found: Sequence[_Settings], rules: str | None, inventory: str | None) -> Iterator[_Settings]:
+def _binding_beside(
+    found: Sequence[_Settings], rules: str | None, inventory: str | None, reader: "_Reader"
+) -> Iterator[_Settings]:
     """
     Yield the remedy.yaml above the rules and above the inventory, where they are not among those that were found.
 
@@ -213,7 +220,7 @@ def _binding_beside(found: Sequence[_Settings], rules: str | None, inventory: st
             if file.resolve() not in seen:
                 seen.add(file.resolve())
                 _refuse_strangers(file, status, start if start.is_dir() else start.parent)
-                yield _read(file)
+                yield reader.read(file)
             break
 
 
@@ -240,23 +247,43 @@ def _refuse_strangers(file: Path, status: os.stat_result, directory: Path) -> No
         )
 
 
-def _read(file: Path) -> _Settings:
-    document = read_settings_file(file)
-    safeguards, shape = load_safeguards(document)
-    if shape.whole:
-        _refuse_unexpanded(document)
-        if document.value(["inventory"]) == "-":
-            document.add(["inventory"], "'-' is for -i only", "name a file, a folder or hosts")
-    if document.problems:
-        raise FilesError(document.problems)
-    values: Mapping[str, Any] = document.raw or {}
-    return _Settings(
-        file=file,
-        values=values,
-        safeguards=safeguards,
-        laid_down=tuple(_laid_down(document, values)),
-        places={key: document.key_place([key]) for key in values},
-    )
+class _Reader:
+    """Reads a remedy.yaml; what is wrong with one is raised, or, if somebody wants that, noted."""
+
+    def __init__(self, noted: list[Problem] | None) -> None:
+        self._noted = noted
+
+    def read(self, file: Path) -> _Settings:
+        """Return what a remedy.yaml says; of one with mistakes only the paths that are sound."""
+        try:
+            document = read_settings_file(file)
+        except FilesError as exc:
+            if self._noted is None:
+                raise
+            self._noted.extend(exc.problems)
+            return _Settings(file=file, values={}, safeguards=NO_SAFEGUARDS)
+        safeguards, shape = load_safeguards(document)
+        _refuse_unexpanded(document, shape)
+        values: Mapping[str, Any] = document.raw or {}
+        if not document.problems:
+            return _Settings(
+                file=file,
+                values=values,
+                safeguards=safeguards,
+                laid_down=tuple(_laid_down(document, values)),
+                places={key: document.key_place([key]) for key in values},
+            )
+        if self._noted is None:
+            raise FilesError(document.problems)
+        self._noted.extend(document.problems)
+        wrong = {problem.place for problem in document.problems}
+        sound = {
+            key: values[key]
+            for key in VARIABLES
+            if key in values and shape.is_sound(key) and document.place([key]) not in wrong
+        }
+        places = {key: document.key_place([key]) for key in sound}
+        return _Settings(file=file, values=sound, safeguards=NO_SAFEGUARDS, places=places)
 
 
 def _laid_down(document: Document, values: Mapping[str, Any]) -> Iterator[Setting]:
@@ -269,11 +296,13 @@ def _laid_down(document: Document, values: Mapping[str, Any]) -> Iterator[Settin
         yield Setting(key=key, value=document.value(route), origin=origin)
 
 
-def _refuse_unexpanded(document: Document) -> None:
+def _refuse_unexpanded(document: Document, shape: Shape) -> None:
     """Refuse what only a shell would fill in: it would name a folder called `$HOME` or `~anna`."""
-    for key in ("rules", "inventory", "state"):
-        named = document.value([key], "")
-        found = _unexpanded(named)
+    if document.value(["inventory"]) == "-":
+        document.add(["inventory"], "'-' is for -i only", "name a file, a folder or hosts")
+    for key in VARIABLES:
+        named = document.value([key])
+        found = _unexpanded(named) if isinstance(named, str) and shape.is_sound(key) else None
         if found is not None:
             document.add([key], *found)
 

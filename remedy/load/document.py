@@ -1,16 +1,18 @@
 """A strict file after its schema check: plain values, and the place of each of them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from remedy.errors import Place, Problem
 from remedy.limits import Limit, WaveShare, parse_duration, parse_limit, parse_share
-from remedy.load.nodes import ListNode, MappingNode, Node, plain
+from remedy.load.nodes import ListNode, MappingNode, Node, OpaqueNode, ScalarNode, plain
+from remedy.load.yaml_events import survey_yaml
 from remedy.text import duration_text
 
-__all__ = ["Document", "Route", "path_text"]
+__all__ = ["Document", "Route", "path_text", "survey_document"]
 
+_MERGE = "<<"
 Route = Sequence[str | int]
 """The way from the top of a file to a value, such as ('rollout', 'waves', 2)."""
 
@@ -32,13 +34,15 @@ class Document:
     One file as read: its name as the user knows it, its nodes, and the problems found so far.
 
     The typed getters add a problem at the value's place and return the default
-    (or the least harmful value) when a value is wrong.
+    (or the least harmful value) when a value is wrong. `doubtful` are the routes of
+    values that nobody may go by: what is wrong with them is among the problems.
     """
 
     file: str
     node: Node
     problems: list[Problem] = field(default_factory=list)
     warnings: list[Problem] = field(default_factory=list)
+    doubtful: tuple[tuple[str | int, ...], ...] = ()
 
     @property
     def raw(self) -> Any:
@@ -131,6 +135,37 @@ class Document:
                 self.add([*path, index], f"{share} is no more than {shares[-1]}", "waves are cumulative shares")
             shares.append(share)
         return tuple(shares)
+
+
+def survey_document(raw: bytes, *, file: str) -> tuple[Document | None, list[Problem]]:
+    """
+    Return a strict file as far as it can be judged, with what was wrong with its YAML among its problems.
+
+    None when it could not be read to its end; the list has the same problems.
+    """
+    node, problems = survey_yaml(raw, file=file)
+    if node is None:
+        return None, problems
+    doubtful = tuple(_doubtful(node, ())) if problems else ()
+    return Document(file=file, node=node, problems=list(problems), doubtful=doubtful), problems
+
+
+def _doubtful(node: Node, route: tuple[str | int, ...]) -> Iterator[tuple[str | int, ...]]:
+    match node:
+        case ScalarNode(doubt=doubt):
+            if doubt:
+                yield route
+        case OpaqueNode():
+            yield route
+        case ListNode(items=items):
+            for index, item in enumerate(items):
+                yield from _doubtful(item, (*route, index))
+        case MappingNode(entries=entries):
+            if _MERGE in entries:
+                yield route  # Nobody knows which keys it has.
+            else:
+                for key, entry in entries.items():
+                    yield from _doubtful(entry.value, (*route, key))
 
 
 def _step(node: Node, step: str | int) -> Node | None:

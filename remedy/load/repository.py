@@ -9,13 +9,13 @@ from types import MappingProxyType
 
 from remedy.errors import FilesError, Place, Problem
 from remedy.load.beneath import read_beneath
-from remedy.load.document import Document
+from remedy.load.document import Document, survey_document
 from remedy.load.rules import load_rule
 from remedy.load.signals import load_signal
-from remedy.load.yaml_events import RULES_LIMITS, read_yaml
+from remedy.load.yaml_events import RULES_LIMITS
 from remedy.model import Rule, Signal
 
-__all__ = ["Repository", "Survey", "load_repository", "starter_rules", "survey_repository"]
+__all__ = ["Repository", "Survey", "ended_exemptions", "load_repository", "starter_rules", "survey_repository"]
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
 _FOLDERS_MAX = 10_000
@@ -42,13 +42,15 @@ class Survey:
     All that could be read below one folder, and what is wrong with the rest.
 
     `repository` has only what is whole; `rules_found` and `signals_found` are the
-    names of all that have a file, whole or not.
+    names of all that have a file, whole or not. `documents` are the files of the
+    rules that are whole, by the rule's name.
     """
 
     repository: Repository
     problems: tuple[Problem, ...]
     rules_found: frozenset[str]
     signals_found: frozenset[str]
+    documents: Mapping[str, Document]
 
 
 def load_repository(root: Path, *, today: date | None = None) -> Repository:
@@ -71,7 +73,7 @@ def survey_repository(root: Path, *, today: date | None = None) -> Survey:
     loader = _Loader(root=root)
     rules, signals = loader.load()
     if today is not None:
-        loader.warnings.extend(_expired(rules, today))
+        loader.warnings.extend(ended_exemptions(rules, today=today))
     return Survey(
         repository=Repository(
             rules=MappingProxyType(rules),
@@ -82,6 +84,7 @@ def survey_repository(root: Path, *, today: date | None = None) -> Survey:
         problems=tuple(loader.problems),
         rules_found=frozenset(loader.rules_found),
         signals_found=frozenset(loader.signals_found),
+        documents=MappingProxyType(loader.documents),
     )
 
 
@@ -100,6 +103,7 @@ class _Loader:
         self.warnings: list[Problem] = []
         self.rules_found: set[str] = set()
         self.signals_found: set[str] = set()
+        self.documents: dict[str, Document] = {}
         self._root = root
         self._misnamed = False
 
@@ -162,14 +166,13 @@ class _Loader:
             return None
         try:
             raw = read_beneath(self._root, parts, bytes_max=RULES_LIMITS.bytes_max)
-            node = read_yaml(raw, file=str(path))
         except ValueError as exc:
             self._add(path, str(exc))
             return None
-        except FilesError as exc:
-            self.problems.extend(exc.problems)
-            return None
-        return Document(file=str(path), node=node)
+        document, problems = survey_document(raw, file=str(path))
+        if document is None:
+            self.problems.extend(problems)
+        return document
 
     def _refuse_other_suffix(self, path: Path) -> bool:
         for other in (path.with_suffix(".yml"), path.with_suffix(".json")):
@@ -202,7 +205,7 @@ class _Loader:
                 self._add(path.parent, "holds no signal.yaml", "add it, or move the folder away")
             return None
         self.signals_found.add(name)
-        self._warn_of_unread(path.parent, ("signal.yaml",))
+        self._warn_of_unread(path.parent, ("signal.yaml", "tests.yaml"))
         document = self._document(parts)
         if document is None:
             return None
@@ -216,8 +219,8 @@ class _Loader:
         path = self._root.joinpath(*parts)
         if not (path.exists() or path.is_symlink()):
             if not self._refuse_other_suffix(path):
-                message = "holds no rule.yaml and is not read"
-                self.warnings.append(Problem(place=Place(file=str(path.parent)), message=message))
+                message, cure = "holds no rule.yaml and is not read", "add it, or move the folder away"
+                self.warnings.append(Problem(place=Place(file=str(path.parent)), message=message, cure=cure))
             return None
         self.rules_found.add(name)
         self._warn_of_unread(path.parent, ("rule.yaml", "tests.yaml"))
@@ -227,6 +230,8 @@ class _Loader:
         rule = load_rule(document, name=name, root=self._root, signals=signals, broken_signals=broken)
         self.problems.extend(document.problems)
         self.warnings.extend(document.warnings)
+        if rule is not None:
+            self.documents[name] = document
         return rule
 
     def _refuse_shared_names(self, rules: list[str], signals: list[str]) -> None:
@@ -234,7 +239,8 @@ class _Loader:
             self._add(self._root / name, f"a rule and a signal are both named '{name}'", "rename one of them")
 
 
-def _expired(rules: Mapping[str, Rule], today: date) -> list[Problem]:
+def ended_exemptions(rules: Mapping[str, Rule], *, today: date) -> list[Problem]:
+    """Return a warning for each exemption of these rules whose last day (UTC) is over."""
     return [
         Problem(
             place=exemption.hosts_place,

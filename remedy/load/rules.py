@@ -110,8 +110,7 @@ def _check_sound_parts(
         load_windows(document)
     if shape.is_sound("hosts"):
         _check_hosts(document, ["hosts"])
-    if shape.is_sound("fix"):
-        load_scripts(document, "fix", root=root, folder=(name,))
+    load_scripts(document, "fix", root=root, folder=(name,), shape=shape)
     if shape.is_sound("limits"):
         _load_limits(document)
     if shape.is_sound("rollout"):

@@ -8,11 +8,11 @@ from pathlib import Path
 from remedy.errors import FilesError, UsageError
 from remedy.limits import Budget, parse_budget
 from remedy.load.beneath import read_file
-from remedy.load.document import Document, Route
+from remedy.load.document import Document, Route, survey_document
 from remedy.load.inventory.patterns import check_pattern
 from remedy.load.nodes import ScalarNode
 from remedy.load.schema import Shape, check_parts
-from remedy.load.yaml_events import RULES_LIMITS, read_yaml
+from remedy.load.yaml_events import RULES_LIMITS
 from remedy.load.zones import load_zone
 from remedy.safeguards import NO_SAFEGUARDS, Protected, Safeguards
 from remedy.schedule import Freeze, freeze_between
@@ -45,11 +45,11 @@ def status_of(file: Path) -> os.stat_result | None:
 
 def read_settings_file(file: Path) -> Document:
     """
-    Return a remedy.yaml as it stands; nothing in it is judged yet.
+    Return a remedy.yaml as it stands; of what is in it only the YAML has been judged, and is among its problems.
 
     Raises:
         UsageError: it is not there or cannot be read.
-        FilesError: it is no strict YAML.
+        FilesError: it is no YAML that could be read to its end.
     """
     try:
         raw = read_file(file, bytes_max=RULES_LIMITS.bytes_max)
@@ -57,7 +57,10 @@ def read_settings_file(file: Path) -> Document:
         raise UsageError(f"{file}: there is no such file; put it back") from exc
     except ValueError as exc:
         raise UsageError(f"{file}: {exc}") from exc
-    return Document(file=str(file), node=read_yaml(raw, file=str(file)))
+    document, problems = survey_document(raw, file=str(file))
+    if document is None:
+        raise FilesError(problems)
+    return document
 
 
 def load_safeguards(document: Document) -> tuple[Safeguards, Shape]:
@@ -67,7 +70,7 @@ def load_safeguards(document: Document) -> tuple[Safeguards, Shape]:
     Every mistake is added to the document's problems, and those of one key hide
     no other's. A file without any key has no safeguards.
     """
-    if isinstance(document.node, ScalarNode) and document.node.value is None:
+    if isinstance(document.node, ScalarNode) and document.node.value is None and not document.problems:
         return NO_SAFEGUARDS, Shape(wrong=(), lacking=())
     shape = check_parts(document, "remedy")
     if not isinstance(document.raw, dict):

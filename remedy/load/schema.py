@@ -1,9 +1,11 @@
 """The shape of a file: JSON Schema, each violation turned into one message at its place."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +20,11 @@ __all__ = ["SCHEMA_KINDS", "Shape", "check_parts", "check_shape", "load_schema",
 
 SCHEMA_KINDS = ("rule", "signal", "tests", "remedy", "inventory")
 
+_WORD = re.compile(r"[A-Za-z0-9_.-]{1,40}")
+_ABOUT_KEYS = ("required", "additionalProperties")
+_PROBLEMS_MAX = 100
+_FOR_PEOPLE = ("description", "examples")
+_ANNOTATIONS = frozenset({"title", "description", "examples", "default", "x-default", "x-must-be"})
 _TYPE_WORDS: Mapping[str, str] = {
     "string": "text",
     "integer": "a whole number",
@@ -96,13 +103,33 @@ class Shape:
 
 def check_parts(document: Document, kind: str) -> Shape:
     """Add a problem to the document for each violation of the kind's schema; say which parts are sound."""
-    wrong: list[tuple[str | int, ...]] = []
+    wrong: list[tuple[str | int, ...]] = list(document.doubtful)
     lacking: list[tuple[str | int, ...]] = []
+    said = {problem.place for problem in document.problems}
+    left = _PROBLEMS_MAX
     for error in _validator(kind).iter_errors(document.raw):
         found = _violation(error)
-        document.problems.extend(_problems(document, found))
-        (lacking if found.keyword in ("required", "additionalProperties") else wrong).append(tuple(found.path))
+        if _is_doubted(document, found):
+            continue
+        is_of_key = found.of_name or found.keyword == "additionalProperties"
+        problems = list(islice(_problems(document, found), left))
+        document.problems.extend(each for each in problems if not is_of_key or each.place not in said)
+        left -= len(problems)
+        if left <= 0:
+            document.add((), "too many problems; the rest of the file was not looked at")
+            wrong.append(())
+            break
+        (lacking if found.keyword in _ABOUT_KEYS else wrong).append(tuple(found.path))
     return Shape(wrong=tuple(wrong), lacking=tuple(lacking))
+
+
+def _is_doubted(document: Document, found: _Violation) -> bool:
+    """Say whether a violation may come of nothing but a doubtful value, which has been reported."""
+    path = tuple(found.path)
+    return any(
+        path[: len(route)] == route or (route[: len(path)] == path and found.keyword not in _ABOUT_KEYS)
+        for route in document.doubtful
+    )
 
 
 def check_shape(document: Document, kind: str) -> bool:
@@ -114,7 +141,34 @@ def check_shape(document: Document, kind: str) -> bool:
 def _validator(kind: str) -> "Draft202012Validator":
     from jsonschema import Draft202012Validator
 
-    return Draft202012Validator(load_schema(kind))
+    schema = load_schema(kind)
+    return Draft202012Validator(_written_out(schema, schema, ()))
+
+
+def _written_out(part: Any, whole: Mapping[str, Any], within: tuple[str, ...]) -> Any:
+    """
+    Return a part of a schema, what its references lead to written in their places, and what only people read left out.
+
+    A rules repository has hundreds of files, and a reference costs more than what it leads to.
+    One that leads back to where it stands, or has other keywords of its own beside it, stays.
+    """
+    if isinstance(part, list):
+        return [_written_out(each, whole, within) for each in part]
+    if not isinstance(part, Mapping):
+        return part
+    named = part.get("$ref")
+    if isinstance(named, str) and named not in within:
+        target = whole
+        for step in named.removeprefix("#/").split("/"):
+            target = target[step]
+        beside = {key: value for key, value in part.items() if key != "$ref"}
+        if not (beside.keys() & target.keys()) - _ANNOTATIONS:
+            return {**_written_out(target, whole, (*within, named)), **_written_out(beside, whole, within)}
+    return {
+        key: value if key in ("enum", "const") else _written_out(value, whole, within)
+        for key, value in part.items()
+        if key not in _FOR_PEOPLE or not isinstance(value, (str, list))
+    }
 
 
 def _problems(document: Document, found: _Violation) -> Iterator[Problem]:
@@ -155,6 +209,9 @@ def _message(found: _Violation) -> tuple[str, str]:
     """Return message and cure of a violation that is about one value."""
     wanted = found.schema.get("x-must-be")
     limit = found.limit
+    if found.schema.get("x-secret"):
+        # What stands there may be the secret itself.
+        return f"must be {wanted}", ""
     match found.keyword:
         case "required":
             return _missing(found)
@@ -211,7 +268,17 @@ def _wrong_type(found: _Violation) -> tuple[str, str]:
     wanted = found.schema.get("x-must-be") or _either([_TYPE_WORDS[name] for name in allowed])
     is_scalar = isinstance(found.instance, (bool, int, float))
     cure = "put it in quotes" if wanted == "text" and is_scalar else ""
+    if allowed == ["array"]:
+        cure = _list_cure(found.instance, found.schema.get("items"))
     return f"must be {wanted}, not {_kind_of(found.instance)}", cure
+
+
+def _list_cure(instance: object, items: object) -> str:
+    """Return how to make a list of such items of what is none."""
+    if isinstance(instance, Mapping):
+        return "write a - before each entry"
+    is_of_text = isinstance(items, Mapping) and items.get("type") == "string"
+    return f"write [{instance}]" if is_of_text and isinstance(instance, str) and _WORD.fullmatch(instance) else ""
 
 
 def _either(words: list[str]) -> str:

@@ -14,9 +14,10 @@ from typing import Any
 from remedy.errors import FilesError, Place, Problem
 from remedy.load.nodes import Entry, ListNode, MappingNode, Node, OpaqueNode, ScalarNode
 from remedy.load.scalars import character_code, control_doubt, control_offsets, resolved_scalar
+from remedy.load.yaml_mistakes import foreign_problem
 from remedy.text import untrusted
 
-__all__ = ["INVENTORY_LIMITS", "RULES_LIMITS", "YAMLLimits", "read_yaml"]
+__all__ = ["INVENTORY_LIMITS", "RULES_LIMITS", "YAMLLimits", "read_yaml", "survey_yaml"]
 
 _PROBLEMS_MAX = 100
 
@@ -32,7 +33,7 @@ class YAMLLimits:
     tolerant: bool = False
 
 
-RULES_LIMITS = YAMLLimits(bytes_max=1_048_576, nodes_max=100_000)
+RULES_LIMITS = YAMLLimits(bytes_max=1_048_576, nodes_max=50_000)
 INVENTORY_LIMITS = YAMLLimits(bytes_max=64 * 1_048_576, nodes_max=2_000_000, tolerant=True)
 
 
@@ -43,6 +44,27 @@ def read_yaml(raw: bytes | str, *, file: str, limits: YAMLLimits = RULES_LIMITS)
     Raises:
         FilesError: every problem that could be found, each with its place.
     """
+    node, problems = _read(raw, file=file, limits=limits)
+    if node is None or problems:
+        raise FilesError(problems) from None
+    return node
+
+
+def survey_yaml(raw: bytes | str, *, file: str, limits: YAMLLimits = RULES_LIMITS) -> tuple[Node | None, list[Problem]]:
+    """
+    Return the one document of a YAML text with all that is wrong with it; None when it could not be read to its end.
+
+    What two readers could take for different things is a problem, and stands in
+    the document as a doubtful scalar or an opaque node: the rest can be judged.
+    """
+    try:
+        return _read(raw, file=file, limits=limits)
+    except FilesError as exc:
+        return None, list(exc.problems)
+
+
+def _read(raw: bytes | str, *, file: str, limits: YAMLLimits) -> tuple[Node | None, list[Problem]]:
+    """Return document and problems; what is no text at all, or no text of ours, is raised."""
     if len(raw) > limits.bytes_max:
         raise FilesError([_whole(file, f"is larger than {limits.bytes_max // 1_048_576} MiB", "split it")])
     text = _decoded(raw, file) if isinstance(raw, bytes) else raw
@@ -53,17 +75,15 @@ def read_yaml(raw: bytes | str, *, file: str, limits: YAMLLimits = RULES_LIMITS)
         for event in _events(text):
             builder.take(event)
     except _Stop as stop:
-        builder.problems.append(stop.problem)
+        return None, [*builder.problems, stop.problem]
     except Exception as exc:
         # PyYAML lets ValueError, RecursionError and others through; its messages may quote
         # the file, which may hold a password, so neither text nor cause goes on.
-        problem = _foreign(exc, file, text)
+        problem = foreign_problem(exc, text, file=file)
         if problem is None:
             raise
-        builder.problems.append(problem)
-    if builder.problems:
-        raise FilesError(builder.problems) from None
-    return builder.root or ScalarNode(value=None, line=1, column=1)
+        return None, [*builder.problems, problem]
+    return builder.root or ScalarNode(value=None, line=1, column=1), builder.problems
 
 
 class _Stop(Exception):
@@ -111,34 +131,6 @@ def _events(text: str) -> Iterator[Any]:
 
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     yield from yaml.parse(text, Loader=loader)
-
-
-def _foreign(exc: Exception, file: str, text: str) -> Problem | None:
-    import yaml
-
-    if isinstance(exc, yaml.MarkedYAMLError):
-        mark = exc.problem_mark or exc.context_mark
-        place = Place(file=file, line=mark.line + 1, column=mark.column + 1) if mark else Place(file=file)
-        if (tab := _tab_before(text, place)) is not None:
-            return Problem(place=tab, message="is not YAML: a tab", cure="use spaces")
-        message = " ".join(part for part in (exc.context, exc.problem) if part)
-        return Problem(place=place, message=f"is not YAML: {untrusted(message)}")
-    if isinstance(exc, yaml.YAMLError):
-        return _whole(file, "is not YAML: it holds a character that YAML does not allow", "remove it")
-    if isinstance(exc, (ValueError, OverflowError, RecursionError, MemoryError)):
-        return _whole(file, "is not YAML that can be read")
-    return None
-
-
-def _tab_before(text: str, place: Place) -> Place | None:
-    """Return the place of a tab in the white space that a line starts with, or at the place itself."""
-    lines = text.split("\n")
-    if not 0 < place.line <= len(lines):
-        return None
-    line = lines[place.line - 1]
-    indent = line[: len(line) - len(line.lstrip(" \t"))]
-    column = indent.find("\t") if "\t" in indent else place.column - 1
-    return Place(file=place.file, line=place.line, column=column + 1) if line[column : column + 1] == "\t" else None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -246,7 +238,8 @@ class _Builder:
         self._add(OpaqueNode(what=what, line=mark.line + 1, column=mark.column + 1))
 
     def _scalar(self, event: Any) -> None:
-        self._refuse_anchor_and_tag(event)
+        if event.anchor is not None or event.tag is not None:
+            self._refuse_anchor_and_tag(event)
         line, column = self._content(event)
         if len(event.value) > self._limits.scalar_characters_max and not self._limits.tolerant:
             message = f"is longer than {self._limits.scalar_characters_max // 1024} KiB"
@@ -299,7 +292,10 @@ class _Builder:
 
     def _content(self, event: Any) -> tuple[int, int]:
         """Return line and column of the first character of a scalar's content."""
-        line, column = event.start_mark.line + 1, event.start_mark.column + 1
+        mark = event.start_mark
+        line, column = mark.line + 1, mark.column + 1
+        if not event.style:
+            return line, column
         if event.style in {"'", '"'}:
             return line, column + 1
         if event.style not in {"|", ">"}:

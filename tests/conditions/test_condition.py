@@ -74,7 +74,16 @@ def test_explain_names_each_conjunct_with_what_it_read() -> None:
     clauses = condition.explain({**PARAMS, "limit": 5.0}, {"a": 3.0, "s": "y", "p": None}, {"boot": {"days": 40.0}})
     assert clauses == (
         Clause(text="a < params.limit", verdict=True, values=(("a", 3.0), ("params.limit", 5.0))),
-        Clause(text="(s like 'x%' or not p)", verdict=None, values=(("s", "y"), ("p", None))),
+        Clause(
+            text="(s like 'x%' or not p)",
+            verdict=None,
+            values=(("s", "y"), ("p", None)),
+            word="or",
+            parts=(
+                Clause(text="s like 'x%'", verdict=False, values=(("s", "y"),)),
+                Clause(text="not p", verdict=None, values=(("p", None),)),
+            ),
+        ),
         Clause(text="boot.days > 30", verdict=True, values=(("boot.days", 40.0),)),
         Clause(text="a <> b", verdict=None, values=(("a", 3.0), ("b", None))),
     )
@@ -88,6 +97,18 @@ def test_explain_looks_into_parentheses_around_and() -> None:
     ]
 
     assert texts == [["p", "q", "a < 3"], ["p and q or a < 3"], ["not (p and q)"], ["p"]]
+
+
+def test_explain_shows_what_a_part_is_made_of() -> None:
+    """A part under `or` and `not` has its own parts, as deep as they are written; a plain comparison has none."""
+    (either,) = compiled("p and q or (a < 3 or not (p or q))").explain(PARAMS, {}, {})
+
+    assert [part.text for part in either.parts] == ["p and q", "a < 3", "not (p or q)"]
+    assert [part.text for part in either.parts[0].parts] == ["p", "q"]
+    assert [part.text for part in either.parts[2].parts] == ["(p or q)"]
+    assert (either.word, either.parts[0].word, either.parts[2].word) == ("or", "and", "not")
+    assert [part.text for part in either.parts[2].parts[0].parts] == ["p", "q"]
+    assert either.parts[1].parts == ()
 
 
 def test_explain_names_each_value_once() -> None:
@@ -120,6 +141,29 @@ def test_clauses_together_decide_as_the_condition(
     together = False if False in verdicts else None if None in verdicts else True
     assert together is condition.bind(PARAMS)(row, other)
     assert all(clause.text in condition.text for clause in clauses)
+
+
+@given(tree=booleans(3), row=rows(), other=others())
+def test_parts_of_a_clause_together_decide_as_the_clause(
+    tree: Node, row: dict[str, Value], other: dict[str, Row | None]
+) -> None:
+    """Whatever is made of others by and, or, not decides as these joined by its word, all the way down."""
+    left = list(compiled(text_of(tree)).explain(PARAMS, row, other))
+
+    while left:
+        clause = left.pop()
+        left += clause.parts
+        verdicts = {part.verdict for part in clause.parts}
+        match clause.word:
+            case "and":
+                assert clause.verdict is (False if False in verdicts else None if None in verdicts else True)
+            case "or":
+                assert clause.verdict is (True if True in verdicts else None if None in verdicts else False)
+            case "not":
+                (part,) = clause.parts
+                assert clause.verdict is (None if part.verdict is None else not part.verdict)
+            case _:
+                assert not clause.parts
 
 
 @given(text=st.sampled_from(["a < 1", "a <", "fre < 1 and b"]), line=st.integers(1, 99), column=st.integers(1, 99))

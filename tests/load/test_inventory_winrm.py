@@ -21,7 +21,7 @@ _FINGERPRINT = "0123456789abcdef" * 4
 _COLONS = ":".join(_FINGERPRINT[at : at + 2] for at in range(0, 64, 2)).upper()
 _GUID = "0a1b2c3d-0000-4444-8888-0123456789ab"
 _UNPROVED = "NTLM over http does not prove which host answers"
-_PROVE = "give remedy_machine_id or remedy_computer_name, or use https or kerberos"
+_PROVE = "give remedy_computer_name ($env:COMPUTERNAME there) or remedy_machine_id, or use https or kerberos"
 
 
 def _load(folder: Path, text: str, *, name: str = "inventory.yaml") -> Inventory:
@@ -476,6 +476,25 @@ def test_psrp_is_refused_with_what_reaches_the_same_hosts(tmp_path: Path, named:
     host = _load(tmp_path, f"all: {{hosts: {{win-1: {{ansible_connection: {named}}}}}}}\n").hosts["win-1"]
 
     assert host.connection.barred == f"ansible_connection: {named} is not supported; use winrm, on the same port"
+    assert (host.transport, host.platform) == (Transport.WINRM, Platform.WINDOWS)
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        (["ansible_port: 5985", "ansible_winrm_scheme: https"], "https on port 5985, where WinRM speaks http"),
+        (["ansible_port: 5986", "ansible_winrm_scheme: http"], "http on port 5986, where WinRM speaks https"),
+        (["ansible_port: 5986", "ansible_winrm_scheme: https"], ""),
+        (["ansible_port: 8443", "ansible_winrm_scheme: https"], ""),
+        (["ansible_port: 5985"], ""),
+    ],
+)
+def test_scheme_on_the_port_of_the_other_is_warned_about(tmp_path: Path, lines: list[str], said: str) -> None:
+    """A port that WinRM uses for the other scheme is hardly meant; the warning says both ways to mend it."""
+    warnings = [each for each in _load(tmp_path, _hosts(*lines)).warnings if "where WinRM speaks" in str(each)]
+
+    assert len(warnings) == bool(said)
+    assert said in "".join(map(str, warnings))
 
 
 @pytest.mark.parametrize(

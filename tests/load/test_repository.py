@@ -196,7 +196,7 @@ def test_folder_without_rule_is_a_warning(root: Path) -> None:
     (root / "README.md").write_text("x")
 
     assert [str(problem) for problem in load_repository(root).warnings] == [
-        f"{root}/docs: holds no rule.yaml and is not read"
+        f"{root}/docs: holds no rule.yaml and is not read; add it, or move the folder away"
     ]
 
 

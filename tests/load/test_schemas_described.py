@@ -214,7 +214,7 @@ def test_defaults_of_a_case_are_the_loaders(tmp_path: Path) -> None:
     """A case in which every default of a host is written out is the same as one that leaves them out."""
     repository = load_repository(starter_rules())
     schema = load_schema("tests")
-    host = schema["items"]["properties"]["hosts"]["additionalProperties"]["properties"]
+    host = schema["$defs"]["case"]["properties"]["hosts"]["additionalProperties"]["properties"]
     written = {name: node["default"] for name, node in host.items() if "default" in node}
     case = "- {{case: x, now: 2026-11-22T03:00:00Z, hosts: {{a: {host}}}, expect: {{a: unknown}}}}\n"
     for name, text in (("written", case.format(host=flow_text(written))), ("left-out", case.format(host="{}"))):

@@ -144,8 +144,8 @@ def test_limit_and_character_is_refused(raw: bytes, message: str) -> None:
 
 
 def test_real_limits_are_those_of_the_design() -> None:
-    """Rules may have 1 MiB and 100,000 values, inventories 64 MiB and 2,000,000; both 32 levels."""
-    assert (RULES_LIMITS.bytes_max, RULES_LIMITS.nodes_max, RULES_LIMITS.depth_max) == (2**20, 100_000, 32)
+    """Rules may have 1 MiB and 50,000 values, inventories 64 MiB and 2,000,000; both 32 levels."""
+    assert (RULES_LIMITS.bytes_max, RULES_LIMITS.nodes_max, RULES_LIMITS.depth_max) == (2**20, 50_000, 32)
     assert (INVENTORY_LIMITS.bytes_max, INVENTORY_LIMITS.nodes_max) == (64 * 2**20, 2_000_000)
     assert RULES_LIMITS.scalar_characters_max == 64 * 1024
 

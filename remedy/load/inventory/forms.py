@@ -10,7 +10,7 @@ from remedy.errors import FilesError, Place, Problem
 from remedy.load.inventory.graph import Graph, Variable
 from remedy.load.nodes import Entry, ListNode, MappingNode, Node, OpaqueNode, ScalarNode
 from remedy.load.scalars import control_doubt
-from remedy.load.yaml_events import INVENTORY_LIMITS, read_yaml
+from remedy.load.yaml_events import INVENTORY_LIMITS, read_yaml, survey_yaml
 from remedy.text import nearest, untrusted
 
 __all__ = ["LIST_CURE", "read_json_groups", "read_yaml_groups"]
@@ -24,19 +24,13 @@ _BARE_NAME = re.compile(rb"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 
 def read_yaml_groups(graph: Graph, raw: bytes, *, file: str) -> None:
-    """
-    Add what an inventory in Ansible's YAML form holds.
-
-    Raises:
-        FilesError: it is no YAML; problems of what it says go to the graph.
-    """
-    try:
-        node = read_yaml(raw, file=file, limits=INVENTORY_LIMITS)
-    except FilesError:
-        if (looks := _not_yaml(raw, file)) is None:
-            raise
-        graph.problems.append(looks)
+    """Add what an inventory in Ansible's YAML form holds; what is wrong with it goes to the graph."""
+    node, problems = survey_yaml(raw, file=file, limits=INVENTORY_LIMITS)
+    if node is None:
+        looks = _not_yaml(raw, file)
+        graph.problems.extend(problems if looks is None else [looks])
         return
+    graph.problems.extend(problems)
     if isinstance(node, (ScalarNode, ListNode)) and (looks := _not_yaml(raw, file)) is not None:
         graph.problems.append(looks)
         return

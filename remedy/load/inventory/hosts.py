@@ -1,9 +1,9 @@
 """The loaded inventory: hosts with their settings, groups with their hosts."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from remedy.errors import Problem
+from remedy.errors import Place, Problem
 from remedy.model import Host
 
 __all__ = ["Inventory", "Order"]
@@ -42,6 +42,8 @@ class Inventory:
 
     `all` and `ungrouped` are always among the groups. `source` is what was named.
     Without an `order`, as for the made-up hosts of a rule's cases, that of the names counts.
+    `places` are where hosts are first named; those of a rule's cases have none.
+    `secrets` are those that stand there in clear text, where they stand.
     """
 
     hosts: Mapping[str, Host]
@@ -49,3 +51,5 @@ class Inventory:
     source: str
     order: Order | None = None
     warnings: tuple[Problem, ...] = ()
+    places: Mapping[str, Place] = field(default_factory=dict)
+    secrets: tuple[Problem, ...] = ()

@@ -32,6 +32,7 @@ _TRANSPORTS: Mapping[str, Transport] = {
 _WINDOWS_SHELLS = frozenset({"powershell", "cmd"})
 """What an sshd of Windows may start: our command line is meant for both."""
 
+_PSRP_PORT = 5986
 _CONNECTION = "ansible_connection"
 _SHELL = "ansible_shell_type"
 _ADDRESS_NAMES = ("ansible_host", "ansible_ssh_host")
@@ -120,6 +121,9 @@ class HostReader:
                 if platform is Platform.WINDOWS:
                     variables.barred.append("this machine is no Windows host; reach one over winrm or ssh")
                 return Connection()
+            case Transport.WINRM if _is_psrp(variables.text((_CONNECTION,))):
+                # Its own variables say how it is reached; nothing of them is needed to refuse it.
+                return Connection(port=variables.port(_PORT_NAMES) or _PSRP_PORT, shell=Shell.POWERSHELL)
             case Transport.WINRM:
                 if platform is not Platform.WINDOWS:
                     variables.barred.append(
@@ -162,11 +166,13 @@ class HostReader:
         transport = _TRANSPORTS.get(short)
         if transport is None:
             reason = f": {shown_name(named)} is not supported"
-            if short != "psrp" and (near := nearest(short, [each.value for each in Transport], most=1)):
+            if _is_psrp(named):
+                variables.barred.append(f"{_CONNECTION}{reason}; use winrm, on the same port")
+                return Transport.WINRM
+            if near := nearest(short, [each.value for each in Transport], most=1):
                 variables.bar(_CONNECTION, f"{reason}; did you mean {near[0]}?")
                 return Transport.SSH
-            cure = "use winrm, on the same port" if short == "psrp" else "use ssh, local or winrm"
-            variables.barred.append(f"{_CONNECTION}{reason}; {cure}")
+            variables.barred.append(f"{_CONNECTION}{reason}; use ssh, local or winrm")
             return Transport.SSH
         return transport
 
@@ -267,7 +273,11 @@ def _unusable(node: Node) -> str:
         case ListNode():
             return next((reason for item in node.items if (reason := _unusable(item))), "")
         case MappingNode():
-            return "must not be a mapping"
+            return next((reason for entry in node.entries.values() if (reason := _unusable(entry.value))), "")
+
+
+def _is_psrp(named: str | None) -> bool:
+    return named is not None and named.removeprefix("ansible.builtin.") == "psrp"
 
 
 def _says_how(name: str) -> bool:

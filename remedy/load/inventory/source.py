@@ -8,6 +8,7 @@ from remedy.errors import FilesError, Place, Problem, UsageError
 from remedy.load.inventory.files import STDIN, read_folder, read_inventory_file, read_inventory_text
 from remedy.load.inventory.graph import Graph
 from remedy.load.inventory.hosts import Inventory
+from remedy.load.inventory.literal_secrets import literal_secrets
 from remedy.load.inventory.precedence import order_of, resolve
 from remedy.load.inventory.ranges import host_term
 from remedy.load.inventory.settings import HostReader
@@ -33,11 +34,12 @@ def load_inventory(
         UsageError: the source is empty or does not exist.
         FilesError: the problems of all its files, together.
     """
-    graph, folder = read_graph(source, stdin_text=stdin_text)
+    graph = Graph()
+    folder = _read_source(graph, source, stdin_text)
     reader = HostReader(folder=folder, types=types, untyped=untyped)
     resolved, groups = resolve(graph)
     hosts = {host.name: _localhost(source, reader.host(host)) for host in resolved}
-    problems = [*graph.problems, *reader.problems, *_shared_names(hosts, groups, source)]
+    problems = [*graph.problems, *reader.problems, *_shared_names(hosts, groups, graph)]
     if not hosts and not problems:
         problems.append(Problem(place=Place(file=_shown(source)), message="the inventory names no host"))
     if problems:
@@ -48,6 +50,8 @@ def load_inventory(
         source=source,
         order=order_of(graph),
         warnings=tuple(sorted({*graph.warnings, *reader.warnings})),
+        secrets=literal_secrets(graph),
+        places={name: group.place for name, group in graph.hosts.items() if group.place is not None},
     )
 
 
@@ -95,10 +99,10 @@ def _localhost(source: str, host: Host) -> Host:
     return Host(name=host.name, platform=host.platform, transport=Transport.LOCAL, groups=host.groups)
 
 
-def _shared_names(hosts: Mapping[str, Host], groups: Mapping[str, object], source: str) -> Iterator[Problem]:
+def _shared_names(hosts: Mapping[str, Host], groups: Mapping[str, object], graph: Graph) -> Iterator[Problem]:
     for name in sorted(hosts.keys() & groups.keys()):
         message = f"a host and a group are both named '{name}', so no pattern could tell them apart"
-        yield Problem(place=Place(file=_shown(source)), message=message, cure="rename one of them")
+        yield Problem(place=graph.hosts[name].place or Place(file=""), message=message, cure="rename one of them")
 
 
 def _read_source(graph: Graph, source: str, stdin_text: str | None) -> Path | None:

@@ -42,6 +42,7 @@ COMPUTER_NAME_MAX = 15
 _Scheme = Literal["http", "https"]
 _PORTS: Mapping[_Scheme, int] = {"http": 5985, "https": 5986}
 _PREFIX = "ansible_winrm_"
+_SCHEME = "ansible_winrm_scheme"
 _TRANSPORTS = ("ntlm", "kerberos", "certificate", "basic")
 _OTHER_TRANSPORTS = ("plaintext", "ssl", "credssp", "auto")
 _FROM_ENVIRONMENT = "legacy_requests"
@@ -67,7 +68,7 @@ _CURES: Mapping[str, str] = {
 }
 _CLEAR_TEXT_CURE = "use ntlm or kerberos, or https"
 _UNPROVED = "NTLM over http does not prove which host answers"
-_PROVE_CURE = "give remedy_machine_id or remedy_computer_name, or use https or kerberos"
+_PROVE_CURE = "give remedy_computer_name ($env:COMPUTERNAME there) or remedy_machine_id, or use https or kerberos"
 _WAYS = "name ntlm, kerberos, certificate or basic"
 
 _URL_PATH = re.compile(r"/?[0-9A-Za-z_./-]{0,200}")
@@ -138,10 +139,15 @@ def _meant(name: str) -> str:
 
 def _scheme(variables: HostVariables, port: int | None) -> _Scheme:
     """Return the scheme; as in Ansible https, unless it is named or the port is 5985."""
-    named = variables.choice("ansible_winrm_scheme", ("http", "https"))
+    named = variables.choice(_SCHEME, ("http", "https"))
     if named is None:
         return "http" if port == _PORTS["http"] else "https"
-    return "http" if named == "http" else "https"
+    scheme: _Scheme = "http" if named == "http" else "https"
+    other: _Scheme = "https" if scheme == "http" else "http"
+    if port == _PORTS[other]:
+        said = f"{scheme} on port {port}, where WinRM speaks {other}"
+        variables.warn(_SCHEME, said, f"write {other}, or ansible_port: {_PORTS[scheme]}")
+    return scheme
 
 
 def _auth(variables: HostVariables, scheme: _Scheme, *, user: str | None) -> WinRMAuth | None:
