@@ -7,6 +7,7 @@ from pathlib import Path
 
 from remedy.load.beneath import read_beneath
 from remedy.load.document import Document, Route
+from remedy.load.schema import Shape
 from remedy.model import Platform, Script
 
 __all__ = ["COLLECTOR_TIMEOUT_S_MAX", "FIX_TIMEOUT_S_MAX", "SCRIPT_BYTES_MAX", "load_scripts", "script_digests"]
@@ -16,19 +17,26 @@ COLLECTOR_TIMEOUT_S_MAX = 300
 FIX_TIMEOUT_S_MAX = 3600
 _COLLECTOR_TIMEOUT_S = 20
 _FIX_TIMEOUT_S = 300
+_PLATFORMS = frozenset(platform.value for platform in Platform)
 _BOM = b"\xef\xbb\xbf"
 _REBOOT_CODES_WINDOWS = (3010,)
 _REBOOT_CODE_MAX = {Platform.LINUX: 255, Platform.WINDOWS: 65_535}
 
 
-def load_scripts(document: Document, key: str, *, root: Path, folder: Sequence[str]) -> dict[Platform, Script]:
+def load_scripts(
+    document: Document, key: str, *, root: Path, folder: Sequence[str], shape: Shape | None = None
+) -> dict[Platform, Script]:
     """
     Return the scripts under `fix` or `collect`, by platform; what is wrong goes to the document's problems.
 
-    `folder` is the rule's or signal's folder as parts below root.
+    `folder` is the rule's or signal's folder as parts below root. With a `shape`, only
+    scripts of a sound form are looked at.
     """
     scripts = {}
-    for name in sorted(document.value([key], {})):
+    named = document.value([key], {})
+    for name in sorted(named) if isinstance(named, dict) else ():
+        if shape is not None and (name not in _PLATFORMS or not shape.is_sound(key, name)):
+            continue
         script = _load_script(document, [key, name], root=root, folder=folder, platform=Platform(name))
         if script is not None:
             scripts[Platform(name)] = script

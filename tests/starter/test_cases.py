@@ -1,52 +1,62 @@
-"""The cases of every starter rule, and that there are enough of them."""
+"""The cases of every starter rule, run as `remedy test` runs them, and that they show the whole condition."""
 
+from datetime import date
 from pathlib import Path
 
 import pytest
 
-from remedy.load.cases import Case, load_cases
+from remedy.cage import CageAnswer, CageJob
 from remedy.load.repository import load_repository, starter_rules
-from remedy.model import Key, Scope, Verdict, key_text
-from remedy.verdicts import by_host, judge
+from remedy.testing.results import CheckedCase, Kind, State, Suite
+from remedy.testing.suite import Asked, find_targets, run_suite
 
 _RULES = starter_rules()
-_REPOSITORY = load_repository(_RULES)
-_CASES = [
-    (name, case)
-    for name, rule in _REPOSITORY.rules.items()
-    for case in load_cases(_RULES / name / "tests.yaml", _REPOSITORY, rule)
-]
+_NAMES = sorted(load_repository(_RULES).rules)
 
 
-def _verdicts(name: str, case: Case) -> dict[str, Verdict | tuple[Key, ...]]:
-    scope = Scope(rule=_REPOSITORY.rules[name], hosts=case.hosts, exempt_names=())
-    said: dict[str, Verdict | tuple[Key, ...]] = {}
-    for judgement in judge([scope], by_host(case.readings), _REPOSITORY.signals):
-        keys = tuple(sorted((finding.key for finding in judgement.findings), key=key_text))
-        bare = keys and not isinstance(case.expect[judgement.host], tuple)
-        said[judgement.host] = judgement.verdict if bare or not keys else keys
-    return said
+class _NoCage:
+    """Runs no script."""
+
+    def run(self, job: CageJob) -> CageAnswer:
+        """Skip."""
+        del job
+        return CageAnswer(skipped="no cage in this test")
 
 
-@pytest.mark.parametrize(("name", "case"), _CASES, ids=[f"{name}: {case.name}" for name, case in _CASES])
-def test_case_comes_out_as_expected(name: str, case: Case) -> None:
-    """Every host of a case gets exactly the verdict, and the matching rows, that the case expects."""
-    said = _verdicts(name, case)
-
-    assert said == dict(case.expect)
-
-
-@pytest.mark.parametrize("name", sorted(_REPOSITORY.rules))
-def test_cases_show_each_kind_of_verdict(name: str) -> None:
-    """Every starter rule has a case with a match, one with a healthy host, and one with an unknown one."""
-    expected = [verdict for rule, case in _CASES if rule == name for verdict in case.expect.values()]
-
-    assert any(isinstance(verdict, tuple) or verdict is Verdict.MATCH for verdict in expected)
-    assert Verdict.HEALTHY in expected
-    assert Verdict.UNKNOWN in expected
+@pytest.fixture(scope="module")
+def suite() -> Suite:
+    """All starter rules, tested once, with their coverage; what needs a cage is skipped, and tested elsewhere."""
+    targets, asked = find_targets([_RULES]), Asked(coverage=True)
+    suite, _ = run_suite(targets, asked, cage=_NoCage(), today=date(2026, 11, 22), progress=lambda text: None)
+    return suite
 
 
-@pytest.mark.parametrize("name", sorted(_REPOSITORY.rules))
+@pytest.mark.parametrize("name", _NAMES)
+def test_cases_come_out_as_expected(suite: Suite, name: str) -> None:
+    """Everything that the cases of a starter rule say of its condition, its holds and its waves is so."""
+    of_rule: list[CheckedCase] = [each for each in suite.tested if each.rule == name and each.kind is not Kind.FIX]
+
+    assert len([each for each in of_rule if each.kind is Kind.CASE]) >= 3
+    assert [each for each in of_rule if each.state is not State.PASSED] == []
+
+
+def test_cases_show_every_part_of_every_condition(suite: Suite) -> None:
+    """The rows decide each part of a condition alone, both ways, leave it unknown, and lie at its boundary."""
+    assert suite.coverage is not None
+    parts = [(rule.rule, part) for rule in suite.coverage for part in rule.parts]
+
+    assert {rule for rule, _ in parts} == set(_NAMES)
+    assert [(rule, part.condition, part.text, part.gaps) for rule, part in parts if part.gaps] == []
+
+
+def test_cases_show_what_people_will_copy() -> None:
+    """Among the starter rules' cases are waves, holds, ages, raw output and rows that would prove a fix."""
+    text = "".join(path.read_text(encoding="utf-8") for path in sorted(_RULES.glob("*/tests.yaml")))
+
+    assert [key for key in ("waves:", "held:", "age:", "output:", "fixed:", "mode: fix") if key not in text] == []
+
+
+@pytest.mark.parametrize("name", _NAMES)
 def test_rule_folder_is_small(name: str) -> None:
     """A rule's folder holds at most six files, and only what the wheel carries: YAML and scripts."""
     files = [Path(place) for place in sorted((_RULES / name).iterdir())]
