@@ -35,6 +35,8 @@ class ApplyFlags:
     reason: str | None = None
     from_run: str | None = None
     outcome: str | None = None
+    since: str | None = None
+    offline: bool = False
 
 
 _DEFAULT_OUTCOMES = (Outcome.FAILED, Outcome.UNREACHABLE, Outcome.SKIPPED)
@@ -49,7 +51,8 @@ def check_flags(options: Options, flags: ApplyFlags, caller: Caller) -> Limit:
     """
     if flags.readings is not None and not flags.dry_run:
         raise UsageError(f"--readings judges the past: it goes with --dry-run only; {_NOBODY}")
-    for name in ("readings", "plan", "plan_out", "from_run", "override"):
+    _check_dry_run(options, flags)
+    for name in ("readings", "plan", "plan_out", "from_run", "override", "since"):
         given = getattr(flags, name)
         if given is not None and not given.strip():
             raise UsageError(f"--{name.replace('_', '-')} is empty; {_NOBODY}")
@@ -76,6 +79,18 @@ def check_flags(options: Options, flags: ApplyFlags, caller: Caller) -> Limit:
     return parse_max_unseen(flags.max_unseen)
 
 
+def _check_dry_run(options: Options, flags: ApplyFlags) -> None:
+    """Refuse without --dry-run what only a dry run has, and what --offline cannot promise."""
+    if flags.offline and flags.readings is None:
+        raise UsageError(f"--offline judges what was saved before: give --readings FILE as well; {_NOBODY}")
+    if flags.dry_run:
+        return
+    if flags.since is not None:
+        raise UsageError(f"--since shows what changed rules would do: it goes with --dry-run only; {_NOBODY}")
+    if options.output in ("jsonl", "markdown"):
+        raise UsageError(f"-o {options.output} is the form of a dry run: it goes with --dry-run only; {_NOBODY}")
+
+
 def _check_plan(options: Options, flags: ApplyFlags) -> None:
     """Refuse beside --plan whatever would choose other work than the plan's."""
     if flags.plan is None:
@@ -89,6 +104,7 @@ def _check_plan(options: Options, flags: ApplyFlags) -> None:
         "--override": flags.override,
         "--from-run": flags.from_run,
         "--plan-out": flags.plan_out,
+        "--since": flags.since,
     }
     for name, value in chosen.items():
         if value is not None and value != ():

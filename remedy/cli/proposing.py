@@ -2,9 +2,10 @@
 
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from platform import node
 
@@ -15,7 +16,8 @@ from remedy.cli.console import Talk
 from remedy.cli.ledgers import copied_ledger
 from remedy.cli.stopping import Stopping
 from remedy.errors import UsageError
-from remedy.model import Finding, Reading, ReadingStatus
+from remedy.load.repository import Repository
+from remedy.model import Finding, Reading, ReadingStatus, Verdict
 from remedy.plan import NO_HISTORY, History, Plan, Unseen
 from remedy.plan_file import PLAN_BYTES_MAX, Standing, plan_file_text, plan_of_file
 from remedy.planning import build_plan
@@ -52,10 +54,11 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """What was collected (or read from a file) and what the rules say of it."""
+    """What was collected (or read from a file, then `as_of` is its time) and what the rules say of it."""
 
     collection: Collection
     judgements: tuple[Judgement, ...]
+    as_of: datetime | None = None
 
     @property
     def findings(self) -> tuple[Finding, ...]:
@@ -118,7 +121,29 @@ def seen_in_file(loaded: Loaded, path: str, talk: Talk) -> Seen:
     ends = tuple(_end_of_file(name, found.get(name, {})) for name in loaded.selection.hosts)
     talk.say(f"readings   {path}, as of {time_text(kept.collected_at)}")
     collection = Collection(host_ends=ends, readings=current, collected_at=kept.collected_at)
-    return Seen(collection=collection, judgements=judge_all(loaded, current, now=kept.collected_at))
+    judgements = judge_all(loaded, current, now=kept.collected_at)
+    unread = _unread(kept, loaded.repository)
+    signals = {name: rule.signal for name, rule in loaded.repository.rules.items()}
+    return Seen(
+        collection=collection,
+        judgements=tuple(_said_unread(each, unread.get(signals[each.rule], "")) for each in judgements),
+        as_of=kept.collected_at,
+    )
+
+
+def _unread(kept: ReadingsFile, repository: Repository) -> Mapping[str, str]:
+    """Return why the file has no readings of a signal as it is now, by signal: it is new, or is another than then."""
+    said = {}
+    for name, signal in repository.signals.items():
+        if name not in kept.digests:
+            said[name] = f"no readings: signal {name} is new, the file knows none of that name"
+        elif kept.digests[name] != signal.digest:
+            said[name] = f"no readings: signal {name} has changed since they were taken"
+    return said
+
+
+def _said_unread(judgement: Judgement, why: str) -> Judgement:
+    return replace(judgement, reason=why) if why and judgement.verdict is Verdict.UNKNOWN else judgement
 
 
 def _read_file(path: str, loaded: Loaded) -> ReadingsFile:
@@ -140,9 +165,16 @@ def _end_of_file(name: str, readings: Mapping[str, Reading]) -> HostEnd:
     return HostEnd(host=name, ending=HostEnding.COLLECTED)
 
 
-def seen_now(loaded: Loaded, runners: Runners, talk: Talk, stop: Stopping) -> Seen:
-    """Collect from the selected hosts and judge them."""
-    collection = collect_now(loaded, runners, talk, stop)
+def seen_now(
+    loaded: Loaded,
+    runners: Runners,
+    talk: Talk,
+    stop: Stopping,
+    *,
+    tell: Callable[[HostEnd], None] | None = None,
+) -> Seen:
+    """Collect from the selected hosts and judge them; `tell` is told of each host's end as it comes."""
+    collection = collect_now(loaded, runners, talk, stop, tell=tell)
     return Seen(collection=collection, judgements=judge_all(loaded, collection.readings, now=collection.collected_at))
 
 

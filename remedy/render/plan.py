@@ -82,9 +82,13 @@ def _rule_lines(rule_plan: RulePlan) -> list[RenderableType]:
         rows = [(*_execution_row(each, waves[each.host]),) for each in rule_plan.executions]
         lines.append(table(("  wave", "host", "row"), rows))
     elif scripts:
-        pairs = zip(rule_plan.executions, scripts, strict=True)
-        rows = [(*_execution_row(each, waves[each.host]), script) for each, script in pairs]
-        lines.append(table(("  wave", "host", "row", "script"), rows))
+        marks = {script: f"[{number}]" for number, script in enumerate(dict.fromkeys(scripts), start=1)}
+        lines.extend(line(f"  {mark} {script}") for script, mark in marks.items())
+        rows = []
+        for each, script in zip(rule_plan.executions, scripts, strict=True):
+            wave, host, row = _execution_row(each, waves[each.host])
+            rows.append((wave, host, marks[script], row))
+        lines.append(table(("  wave", "host", "script", "row"), rows))
     lines.append(line(f"  {_verify_text(rule.verify)}"))
     return lines
 
@@ -124,7 +128,11 @@ def _verify_text(verify: VerifyLater | VerifyUntil) -> str:
 
 
 def held_lines(held: Sequence[HeldFinding], *, named: Sequence[str]) -> list[RenderableType]:
-    """Return every hold with what it holds, why, until when, and what lifts it; equal ones merged over hosts."""
+    """
+    Return every hold with what it holds, and below why, until when, and what lifts it; equal ones merged over hosts.
+
+    What may be long stands last in a line or has a line of its own: a pipe gets no blanks to fill a column.
+    """
     if not held:
         return []
     texts: list[tuple[str, str]] = []
@@ -133,11 +141,12 @@ def held_lines(held: Sequence[HeldFinding], *, named: Sequence[str]) -> list[Ren
         row = row_text(item.finding.row, without=item.finding.key) if item.finding.host in named else ""
         where = f"{item.finding.rule}{f' {key}' if key else ''}{f'  {row}' if row else ''}"
         texts.append((item.finding.host, f"{where}\0{item.held.hold.value}\0{held_text(item.held)}"))
-    rows = []
+    rows, marks = [], dict[str, str]()
     for text, hosts in merged(texts):
         where, hold, why = text.split("\0")
-        rows.append((f"  {hold}", names_text(hosts), where, why))
+        rows.append((f"  {hold}", marks.setdefault(why, f"[{len(marks) + 1}]"), where, names_text(hosts)))
     return [
         line(styled("held back", "title")),
-        table(("  hold", "host", "rule and row", "why, until, lifted by"), rows),
+        table(("  hold", "why", "rule and row", "host"), rows),
+        *(line(f"  {mark} {why}") for why, mark in marks.items()),
     ]

@@ -11,7 +11,7 @@ from rich.text import Text
 from remedy.render.tables import line, styled
 from remedy.render.yaml_text import flow_text
 
-__all__ = ["SchemaKey", "key_lines", "schema_keys", "schema_text"]
+__all__ = ["SchemaKey", "key_lines", "kinds_text", "schema_keys", "schema_text", "subschema"]
 
 _INDENT = 4
 _TYPE_WORDS: Mapping[str, str] = {
@@ -55,6 +55,33 @@ def schema_text(schema: Mapping[str, Any]) -> list[RenderableType]:
     return [*head, *key_lines(schema_keys(schema))]
 
 
+def kinds_text(schema: Mapping[str, Any]) -> list[RenderableType]:
+    """Return a schema of values of several kinds: what it is, then each kind with its keys."""
+    shown: list[RenderableType] = [line(styled(schema["title"], "title")), line(schema["description"])]
+    for form in schema["allOf"]:
+        one = {**schema["$defs"][form["then"]["$ref"].removeprefix("#/$defs/")], "$defs": schema["$defs"]}
+        shown.extend((Text(""), line(one["description"])))
+        shown.extend(key_lines(schema_keys(one)))
+    return shown
+
+
+def subschema(schema: Mapping[str, Any], path: str) -> dict[str, Any]:
+    """
+    Return the JSON Schema of one key, by a path as `schema_keys` gives it, with the definitions that it needs.
+
+    Raises:
+        KeyError: the schema has no such key.
+    """
+    whole = _Walk(schema)
+    node: Mapping[str, Any] = schema
+    for word in path.replace("[]", ".[]").split("."):
+        node = whole.step(node, word)
+    found = {"$schema": schema["$schema"], **whole.whole(node)}
+    found.pop("$ref", None)
+    needed = whole.definitions_of(found)
+    return {**found, "$defs": needed} if needed else found
+
+
 def key_lines(keys: Sequence[SchemaKey]) -> list[RenderableType]:
     """Return each key with its form, and below it what it means, its default and examples."""
     shown: list[RenderableType] = []
@@ -86,6 +113,11 @@ class _Walk:
 
     def below(self, node: Mapping[str, Any], path: str) -> Iterator[SchemaKey]:
         """Yield the keys of a mapping, of the mappings in a list, and of what a name leads to."""
+        kinds = self._kinds(node)
+        if len(kinds) > 1:
+            for word, form in kinds.items():
+                yield from self.below(form, f"{path}({word})")
+            return
         needed = {name: _when(node) for name in node.get("then", {}).get("required", ())}
         for part in (node, node.get("then", {})):
             properties = part.get("properties", {})
@@ -100,8 +132,58 @@ class _Walk:
             # A file that is a list as a whole (tests.yaml) has no word before its items.
             yield from self._into(item, f"{path}[]" if path else "")
 
+    def _kinds(self, node: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+        """Return the kinds that a mapping may be of, by the key that tells; the one without such a key first."""
+        found: dict[str, Mapping[str, Any]] = {}
+        while {*node.get("if", {})} == {"type", "required"}:
+            found[node["if"]["required"][0]] = self.whole(node["then"])
+            node = self.whole(node["else"])
+        return {node["required"][0]: node, **found} if found else {}
+
+    def step(self, node: Mapping[str, Any], word: str) -> Mapping[str, Any]:
+        """
+        Return what a node has under a name, `[]` being each item of a list and NAME any name.
+
+        Raises:
+            KeyError: it has nothing under that name.
+        """
+        node = self.whole(node)
+        if word.startswith("("):
+            return self._kinds(self.whole(node["items"]))[word.strip("()")]
+        if word == "[]" and isinstance(node.get("items"), Mapping):
+            return self.whole(node["items"])
+        for part in (node, node.get("then", {}), node.get("else", {})):
+            properties = self.whole(part).get("properties", {})
+            if word in properties:
+                return self.whole(properties[word])
+        if word == "NAME" and isinstance(node.get("additionalProperties"), Mapping):
+            return self.whole(node["additionalProperties"])
+        inside = (*node.get("anyOf", ()), *([node["items"]] if isinstance(node.get("items"), Mapping) else ()))
+        for form in inside:
+            try:
+                return self.step(form, word)
+            except KeyError:
+                continue
+        raise KeyError(word)
+
+    def definitions_of(self, node: Any) -> dict[str, Any]:
+        """Return the definitions that a node leads to, however far."""
+        found: dict[str, Any] = {}
+        waiting = [node]
+        while waiting:
+            each = waiting.pop()
+            if isinstance(each, Mapping):
+                name = self._named(each) if isinstance(each.get("$ref"), str) else ""
+                if name and name not in found:
+                    found[name] = self._definitions[name]
+                    waiting.append(found[name])
+                waiting.extend(value for key, value in each.items() if key not in ("examples", "default"))
+            elif isinstance(each, list):
+                waiting.extend(each)
+        return dict(sorted(found.items()))
+
     def _key(self, child: Mapping[str, Any], path: str, required: str) -> Iterator[SchemaKey]:
-        node = self._whole(child)
+        node = self.whole(child)
         self._skipped = []
         keys = list(self._into(child, path))
         same_as = self._skipped[0] if self._skipped and not keys else ""
@@ -119,7 +201,7 @@ class _Walk:
 
     def _into(self, child: Mapping[str, Any], path: str) -> Iterator[SchemaKey]:
         """Yield the keys below a node, unless its definition has shown them."""
-        node, name = self._whole(child), self._named(child)
+        node, name = self.whole(child), self._named(child)
         if name in self._shown:
             self._skipped.append(self._shown[name])
             return
@@ -131,17 +213,19 @@ class _Walk:
         """Return the name of the definition that a node leads to, '' for none."""
         return str(node.get("$ref", "")).removeprefix("#/$defs/")
 
-    def _whole(self, node: Mapping[str, Any]) -> Mapping[str, Any]:
+    def whole(self, node: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return a node with what its definition says; its own words win."""
         name = self._named(node)
         return {**self._definitions[name], **node} if name else node
 
     def form(self, node: Mapping[str, Any]) -> str:
         """Return what a value must be, in words."""
-        node = self._whole(node)
+        node = self.whole(node)
         match node:
+            case {"const": value}:
+                return flow_text(value)
             case {"enum": list(words)}:
-                return " | ".join(str(word) for word in words)
+                return " | ".join("null" if word is None else str(word) for word in words)
             case {"type": "array"}:
                 return self._list_form(node)
             case {"type": "object"}:
@@ -163,7 +247,7 @@ class _Walk:
 
     def _list_form(self, node: Mapping[str, Any]) -> str:
         bounds = _bounds(node, "Items")
-        items = self._whole(node.get("items", {}))
+        items = self.whole(node.get("items", {}))
         return f"a list{bounds}, each {self.form(items)}" if items else f"a list{bounds}"
 
     def _mapping_form(self, node: Mapping[str, Any]) -> str:
@@ -176,7 +260,7 @@ class _Walk:
 def _when(node: Mapping[str, Any]) -> str:
     """Return when the `then` of a schema holds, such as 'required with mode: fix'."""
     decides = node.get("if", {}).get("properties", {})
-    said = ", ".join(f"{name}: {value['const']}" for name, value in decides.items())
+    said = ", ".join(f"{name}: {flow_text(value['const'])}" for name, value in decides.items())
     return f"required with {said}" if said else "required"
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from remedy import __version__
 from remedy.cli.asked import ApplyFlags
 from remedy.cli.caller import Caller, new_run_id, utc_now
-from remedy.cli.composition import Loaded, Options, make_runners
+from remedy.cli.composition import Loaded, Options, make_runners, secrets_of
 from remedy.cli.console import Talk
 from remedy.cli.log import open_log
 from remedy.cli.proposing import Proposal, fuses_of, history_now, propose, seen_now, show_plan, write_plan
@@ -25,6 +25,7 @@ from remedy.run.collect import Runners
 from remedy.run.evidence import Evidence
 from remedy.run.host_work import Surroundings
 from remedy.run.recovery import brake_dead_runs, close_over, over_for_certain
+from remedy.run.secret_params import references_of_plan
 from remedy.state.audit import AuditLog
 from remedy.state.audit_format import AuditType
 from remedy.state.kept import Kept
@@ -62,13 +63,14 @@ class RealRun:
         self._talk = talk
         self._caller = caller
         self._planned = planned
+        self._secrets = secrets_of(loaded, caller)
         self._run_id = new_run_id(utc_now())
         self._log: Any = None
 
     def carry_out(self, limit: Limit) -> int:
         """Lock, collect, plan, ask, apply, report; return the exit code."""
         loaded, talk = self._loaded, self._talk
-        runners = make_runners(self._options, self._caller, loaded.inventory)
+        runners = make_runners(self._options, self._caller, loaded.inventory, secrets=self._secrets)
         loaded.state.prepare()
         talk.say(*loaded.header, f"run        {self._run_id}")
         stopped, frozen = loaded.state.stop_reason(), loaded.frozen
@@ -152,6 +154,8 @@ class RealRun:
         if not talk.as_json:
             show_plan(self._loaded, plan, proposal.seen, talk)
             talk.result(coverage_text(proposal.coverage, proposal.host_ends))
+        if unread := self._secrets.read_ahead(references_of_plan(plan, self._loaded.repository.signals)):
+            return self._not_agreed(proposal, evidence, stop, why="; ".join(unread))
         if plan.executions and not stop.asked() and not self._agreed(plan, stop):
             return self._not_agreed(proposal, evidence, stop)
         self._note_decisions(plan, evidence)
@@ -197,10 +201,10 @@ class RealRun:
                 whose = {"rule": rule_plan.rule.name, "actor": self._caller.actor}
                 evidence.note(AuditType.FUSE_ACCEPTED, {**counts, **whose})
 
-    def _not_agreed(self, proposal: Proposal, evidence: Evidence, stop: Stopping) -> int:
+    def _not_agreed(self, proposal: Proposal, evidence: Evidence, stop: Stopping, *, why: str = "not agreed") -> int:
         code = int(ExitCode.INTERRUPTED if stop.asked() else ExitCode.COULD_NOT_RUN)
         evidence.end(code, counts={})
-        self._talk.say("not agreed; nothing was started")
+        self._talk.say(f"{why}; nothing was started")
         if self._talk.as_json:
             summary = Summary(coverage=proposal.coverage, host_ends=())
             document = apply_json(proposal.plan, summary, run_id=self._run_id, exit_code=code, dry_run=False)

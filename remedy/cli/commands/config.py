@@ -1,8 +1,10 @@
 """`remedy config`: the settings that hold here, and what said so."""
 
+import os.path
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from remedy.cli.caller import Caller, caller_now
 from remedy.cli.composition import Options, find_state_directory, read_config, shown_path
@@ -16,6 +18,7 @@ from remedy.render.config import InEffect, config_json, config_text
 __all__ = ["run_config"]
 
 _BUDGETS = ("budgets.per_rule", "budgets.all")
+_PATHS = ("rules", "inventory", "state")
 
 
 def run_config(options: Options) -> int:
@@ -60,9 +63,8 @@ def _settings(options: Options, caller: Caller, config: Config) -> Iterator[InEf
 def _first(named: tuple[Setting, ...]) -> InEffect:
     first, *overruled = named
     value = str(first.value)
-    is_path = first.key != "inventory" or (value != "-" and "," not in value)
     absent = "not there yet" if first.key == "state" else "not there"
-    note = absent if is_path and not _is_there(Path(value)) else ""
+    note = absent if _is_path(first.key, value) and not _is_there(Path(value)) else ""
     return InEffect(key=first.key, value=value, origins=(first.origin,), overruled=tuple(overruled), note=note)
 
 
@@ -114,13 +116,28 @@ def _shown(setting: InEffect, directory: Path) -> InEffect:
     """Return a setting with the files and paths below the caller's folder as they are written from there."""
     return replace(
         setting,
-        value=_near(setting.value, directory) if isinstance(setting.value, str) else setting.value,
+        value=_value_near(setting.key, setting.value, directory),
         origins=tuple(_near_origin(each, directory) for each in setting.origins),
         overruled=tuple(
-            replace(each, value=_near(each.value, directory), origin=_near_origin(each.origin, directory))
+            replace(
+                each, value=_value_near(each.key, each.value, directory), origin=_near_origin(each.origin, directory)
+            )
             for each in setting.overruled
         ),
     )
+
+
+def _value_near(key: str, value: Any, directory: Path) -> Any:
+    """Return a value; a path that leads out of the folder in full, for from elsewhere it would lead elsewhere."""
+    if not isinstance(value, str):
+        return value
+    if key in _PATHS and _is_path(key, value):
+        return str(shown_path(os.path.normpath(directory / value), directory))
+    return _near(value, directory)
+
+
+def _is_path(key: str, value: str) -> bool:
+    return key != "inventory" or (value != "-" and "," not in value)
 
 
 def _near(value: str, directory: Path) -> str:

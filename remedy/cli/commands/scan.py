@@ -1,12 +1,12 @@
 """`remedy scan`: judge hosts, change nothing."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 
 from remedy.cli.caller import caller_now, utc_now
-from remedy.cli.composition import Loaded, Options, load, make_runners, parse_max_unseen
+from remedy.cli.composition import Loaded, Options, load, make_runners, parse_max_unseen, secrets_of
 from remedy.cli.console import Talk
 from remedy.cli.readings_kept import keep_readings
 from remedy.cli.stopping import Stopping, stopping
@@ -22,15 +22,28 @@ from remedy.verdicts import Judgement, by_host, judge, only_fresh
 __all__ = ["collect_now", "judge_all", "run_scan"]
 
 
-def collect_now(loaded: Loaded, runners: Runners, talk: Talk, stop: Stopping) -> Collection:
-    """Collect from every selected host, showing how far it is, and what was odd in files the runners read."""
+def collect_now(
+    loaded: Loaded,
+    runners: Runners,
+    talk: Talk,
+    stop: Stopping,
+    *,
+    tell: Callable[[HostEnd], None] | None = None,
+) -> Collection:
+    """
+    Collect from every selected host, showing how far it is, and what was odd in files the runners read.
+
+    `tell` is told of each host's end as it comes, instead of a line on standard error.
+    """
     total = len(loaded.selection.hosts)
     seen = 0
 
     def on_end(end: HostEnd) -> None:
         nonlocal seen
         seen += 1
-        if end.ending is not HostEnding.COLLECTED and talk.as_json:
+        if tell is not None:
+            tell(end)
+        elif end.ending is not HostEnding.COLLECTED and talk.as_json:
             talk.say(f"{end.host}: {end.ending.value}: {end.reason}")
         talk.progress(f"collecting: {seen} of {total} hosts")
 
@@ -62,8 +75,9 @@ def run_scan(options: Options, *, save: str | None, max_unseen: str) -> int:
     caller = caller_now()
     loaded = load(options, caller, talk, guess=True)
     talk.say(*loaded.header)
+    runners = make_runners(options, caller, loaded.inventory, secrets=secrets_of(loaded, caller))
     with stopping() as stop:
-        collection = collect_now(loaded, make_runners(options, caller, loaded.inventory), talk, stop)
+        collection = collect_now(loaded, runners, talk, stop)
     judgements = judge_all(loaded, collection.readings, now=collection.collected_at)
     seen = coverage(collection.host_ends, judgements)
     summary = Summary(coverage=seen, host_ends=collection.host_ends, interrupted=collection.interrupted)
