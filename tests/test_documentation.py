@@ -17,9 +17,10 @@ from remedy.load.inventory.graph import REMEDY_VARIABLES
 from remedy.load.nodes import plain
 from remedy.load.schema import SCHEMA_KINDS, load_schema
 from remedy.load.yaml_events import read_yaml
-from remedy.model import Hold, Scope, Skip, key_text
+from remedy.model import Hold, Skip
 from remedy.summary import ExitCode, _code_of_skip, _holds_back
-from remedy.verdicts import by_host, judge
+from remedy.testing.comparing import differences
+from remedy.testing.judging import judge_case
 from tests.simulation.invariants import INVARIANTS
 
 ROOT = Path(__file__).parents[1]
@@ -89,12 +90,7 @@ def _load_tests(text: str, folder: Path) -> None:
     repository = load_repository(root)
     rule = repository.rules["low-disk"]
     for case in load_cases(root / "low-disk" / "tests.yaml", repository, rule):
-        scope = Scope(rule=rule, hosts=case.hosts, exempt_names=())
-        said = {
-            each.host: tuple(sorted((finding.key for finding in each.findings), key=key_text)) or each.verdict
-            for each in judge([scope], by_host(case.readings), repository.signals)
-        }
-        assert said == dict(case.expect)
+        assert not differences(case, judge_case(case, rule, repository.signals))
 
 
 def _load_remedy(text: str, folder: Path) -> None:
@@ -243,9 +239,9 @@ def _schema_keys(schema: object) -> Iterator[str]:
 
 @pytest.mark.parametrize("kind", ["rule", "signal", "tests", "remedy"])
 def test_every_key_of_a_schema_is_explained(kind: str) -> None:
-    """No key that a file may have is missing from the section of docs/rules.md about that file."""
+    """No key that a file may have is missing from its section of docs/rules.md, or from the page about tests."""
     _, _, section = TEXTS["docs/rules.md"].partition(f"## {kind}.yaml\n")
-    section = FENCE.sub("", section.partition("\n## ")[0])
+    section = FENCE.sub("", TEXTS["docs/testing.md"] if kind == "tests" else section.partition("\n## ")[0])
     words = set(re.findall(r"\w+", " ".join(re.findall(r"`([^`]+)`", section))))
 
     keys = set(_schema_keys(load_schema(kind)))

@@ -4,7 +4,20 @@ from typing import Annotated
 
 import typer
 
-from remedy.cli.signatures import applying, describing, holding, judging, linting, past_runs
+from remedy.cli.completion import CompletedCommand
+from remedy.cli.signatures import (
+    applying,
+    describing,
+    enrolling,
+    explaining,
+    helping,
+    holding,
+    judging,
+    linting,
+    past_runs,
+    testing,
+    validating,
+)
 
 __all__ = ["app"]
 
@@ -22,6 +35,8 @@ app = typer.Typer(
   remedy apply --dry-run               show what would run where, and what is held back and why
   remedy apply -r low-disk -l web-3    one fix on one host: plan, question, fix, proof
   remedy demo                          twelve real hosts on loopback, with planted trouble
+  remedy help apply                    what a command does, its options and examples
+  remedy --install-completion          have the Tab key complete commands, rules, hosts and runs
 
 Exit codes: 0 done, 1 could not run, 2 fixes pending (--detailed-exitcode), 3 bad, 4 incomplete,
 5 halted or blocked by a limit, 6 a name matched nothing, 130 interrupted.
@@ -48,14 +63,16 @@ def _root(
 
 for _command in (
     judging.init,
-    judging.validate,
+    validating.validate,
     linting.lint,
+    testing.test,
     judging.inventory,
+    enrolling.enroll,
     describing.schema,
     describing.config,
     judging.scan,
     applying.apply,
-    judging.why,
+    explaining.why,
     past_runs.runs,
     holding.release,
     holding.pause,
@@ -65,15 +82,16 @@ for _command in (
     holding.stop,
     holding.start,
     judging.demo,
+    helping.help_,
 ):
-    app.command()(_command)
+    app.command(_command.__name__.removesuffix("_"), cls=CompletedCommand)(_command)
 
 _audit = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="The audit log: what happened, for people.")
-_audit.command("verify")(past_runs.audit_verify)
-_audit.command("show")(past_runs.audit_show)
+_audit.command(cls=CompletedCommand, name="verify")(past_runs.audit_verify)
+_audit.command(cls=CompletedCommand, name="show")(past_runs.audit_show)
 app.add_typer(_audit, name="audit")
 
 _rules = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="The rules: which there are, what they mean.")
-_rules.command("list")(describing.rules_list)
-_rules.command("show")(describing.rules_show)
+_rules.command(cls=CompletedCommand, name="list")(describing.rules_list)
+_rules.command(cls=CompletedCommand, name="show")(describing.rules_show)
 app.add_typer(_rules, name="rules")

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from remedy.cli.caller import Caller, utc_now
 from remedy.cli.console import Talk
@@ -21,9 +22,13 @@ from remedy.plan import GRACE_S, Plan
 from remedy.port import Runner
 from remedy.precautions import Precautions
 from remedy.run.scopes import Selection, choose_rules, choose_scopes, without_aliases
+from remedy.run.secret_params import references_of_scopes
 from remedy.schedule import Freeze, freeze_over
 from remedy.state.directory import StateDirectory, find_state
 from remedy.text import counted
+
+if TYPE_CHECKING:
+    from remedy_runners.secrets import Secrets
 
 __all__ = [
     "Loaded",
@@ -34,7 +39,9 @@ __all__ = [
     "load_rules",
     "make_runners",
     "parse_max_unseen",
+    "precautions_of",
     "read_config",
+    "secrets_of",
     "shown_path",
     "state_of",
 ]
@@ -217,11 +224,19 @@ def load_hosts(
     return inventory, f"{where} ({named_by}{f', git {revision}' if revision else ''})"
 
 
-def load(options: Options, caller: Caller, talk: Talk, *, guess: bool) -> Loaded:
+def load(
+    options: Options,
+    caller: Caller,
+    talk: Talk,
+    *,
+    guess: bool,
+    meant: Callable[[str, Inventory], str] | None = None,
+) -> Loaded:
     """
     Load everything a command that judges needs, say the warnings, and return it.
 
     `guess` lets the starter rules and this machine stand in where nothing is named.
+    `meant` returns the pattern that --limit was meant as.
 
     Raises:
         RemedyError: as the parts raise; nobody has been contacted.
@@ -233,9 +248,10 @@ def load(options: Options, caller: Caller, talk: Talk, *, guess: bool) -> Loaded
     rules = choose_rules(repository.rules, names=options.rule, tags=options.tag, what=options.rule_named)
     inventory, inventory_from = load_hosts(config, repository, caller.directory, guess=guess)
     inventory = without_aliases(inventory)
-    selection = choose_scopes(rules, inventory, limit=options.limit, what=options.limit_named)
+    limit = meant(options.limit, inventory) if meant is not None and options.limit is not None else options.limit
+    selection = choose_scopes(rules, inventory, limit=limit, what=options.limit_named)
     state, state_from = find_state_directory(options, caller, config)
-    precautions = _precautions(config, inventory, selection)
+    precautions = precautions_of(config, inventory, selection)
     for warning in (*repository.warnings, *inventory.warnings):
         talk.say(f"warning: {warning}")
     for name in selection.empty:
@@ -262,7 +278,7 @@ def load(options: Options, caller: Caller, talk: Talk, *, guess: bool) -> Loaded
     )
 
 
-def _precautions(config: Config, inventory: Inventory, selection: Selection) -> Precautions:
+def precautions_of(config: Config, inventory: Inventory, selection: Selection) -> Precautions:
     """Return the safeguards with their hosts resolved; a pattern that names nothing is an error, never nothing."""
     safeguards = config.safeguards
     protected = frozenset(
@@ -306,24 +322,45 @@ def _stop_line(state: StateDirectory) -> str:
     return f"stop file  {state.stop}  (remedy stop REASON / remedy start)"
 
 
-def make_runners(options: Options, caller: Caller, inventory: Inventory) -> Mapping[Transport, Runner]:
+def secrets_of(loaded: Loaded, caller: Caller) -> "Secrets":
+    """
+    Return the secrets of a run; those of the selected rules and hosts are masked from the start.
+
+    One that cannot be read is refused where a script needs it.
+    """
+    from remedy_runners.secrets import Secrets
+
+    secrets = Secrets(environment=caller.environment, home=caller.home)
+    secrets.read_ahead(references_of_scopes(loaded.selection.scopes, loaded.repository.signals))
+    return secrets
+
+
+def make_runners(
+    options: Options, caller: Caller, inventory: Inventory, *, secrets: "Secrets | None" = None
+) -> Mapping[Transport, Runner]:
     """
     Return the runners by transport; paramiko is imported only here, when hosts will be contacted.
 
     That for WinRM is there, and requests imported, only if the inventory has a host of it.
+    All of them share `secrets`, so that what one host prints of another's is masked too.
     """
     from remedy_runners.local import LocalRunner
+    from remedy_runners.secrets import Secrets
     from remedy_runners.ssh import SSHRunner
 
+    secrets = secrets or Secrets(environment=caller.environment, home=caller.home)
+    secrets.withhold(host.connection.password for host in inventory.hosts.values() if host.connection.password)
     ssh = SSHRunner(
         home=caller.home,
         user=caller.user,
         environment=caller.environment,
         ssh_config_files=[Path(options.ssh_config)] if options.ssh_config else None,
+        secrets=secrets,
     )
-    runners: dict[Transport, Runner] = {Transport.LOCAL: LocalRunner(user=caller.user), Transport.SSH: ssh}
+    local = LocalRunner(user=caller.user, secrets=secrets)
+    runners: dict[Transport, Runner] = {Transport.LOCAL: local, Transport.SSH: ssh}
     if any(host.transport is Transport.WINRM for host in inventory.hosts.values()):
         from remedy_runners.winrm.runner import WinRMRunner
 
-        runners[Transport.WINRM] = WinRMRunner(home=caller.home, environment=caller.environment)
+        runners[Transport.WINRM] = WinRMRunner(home=caller.home, environment=caller.environment, secrets=secrets)
     return runners

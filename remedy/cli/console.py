@@ -97,6 +97,16 @@ class Talk:
         self._clear()
         self._out.write(json.dumps(document, ensure_ascii=False, indent=2) + "\n")
 
+    def result_line(self, document: Any) -> None:
+        """Print one JSON value of many, on a line of its own."""
+        self._clear()
+        self._out.write(json.dumps(document, ensure_ascii=False) + "\n")
+
+    def result_text(self, text: str) -> None:
+        """Print a result that is text as it stands, such as Markdown."""
+        self._clear()
+        self._out.write(text)
+
     def say(self, *lines: RenderableType) -> None:
         """Say something that is not the result."""
         self._clear()

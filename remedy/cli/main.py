@@ -39,12 +39,14 @@ _SINGLE = {
     "-i": "--inventory",
     "-R": "--rules",
     "-o": "--output",
+    "-k": "--keyword",
     **{
         name: name
         for name in (
             *("--limit", "--inventory", "--rules", "--output", "--state", "--save", "--readings", "--reason"),
             *("--ssh-config", "--accept-matched", "--max-unseen", "--most", "--since", "--until", "--for"),
-            *("--plan", "--plan-out", "--from-run", "--outcome", "--override", "--write"),
+            *("--plan", "--plan-out", "--from-run", "--from", "--outcome", "--override", "--write", "--keyword"),
+            "--ci",
         )
     },
 }
@@ -84,7 +86,7 @@ def _run(arguments: list[str]) -> int:
         code = app(args=arguments, prog_name="remedy", standalone_mode=False)
         return code if isinstance(code, int) else 0
     except RemedyError as exc:
-        _say(f"remedy: {exc}")
+        _say("\n".join(f"remedy: {line}" for line in str(exc).split("\n")))
         return exc.exit_code
     except KeyboardInterrupt:
         _say("remedy: interrupted")

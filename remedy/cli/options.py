@@ -1,5 +1,6 @@
 """The options that several commands share, with their help."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -82,6 +83,7 @@ def options_of(
     state: str | None = None,
     ssh_config: str | None = None,
     output: str = "text",
+    forms: Sequence[str] = ("text", "json"),
 ) -> "Options":
     """
     Return the shared flags as they were given.
@@ -92,8 +94,8 @@ def options_of(
     from remedy.cli.composition import Options
     from remedy.errors import UsageError
 
-    if output not in ("text", "json"):
-        raise UsageError(f"--output {output}: text or json")
+    if output not in forms:
+        raise UsageError(f"--output {output}: {', '.join(forms[:-1])} or {forms[-1]}")
     return Options(
         rules=rules,
         inventory=inventory,

@@ -117,6 +117,19 @@ def test_text_names_file_and_line(line: CommandLine) -> None:
     assert f"{below.parent}/remedy.yaml:5" in there.out
 
 
+def test_path_that_leads_out_of_the_folder_is_shown_in_full(line: CommandLine) -> None:
+    """A relative path means something only from here; one that leads elsewhere is said in full."""
+    elsewhere = line.directory.parent
+
+    settings = _settings(line, "-R", "../other/rules", "-i", "./hosts.txt", "--state", "sub/../../st")
+    hosts = _settings(line, "-i", "web-1,../web-2,")
+
+    assert settings["rules"]["value"] == str(elsewhere / "other" / "rules")
+    assert settings["inventory"]["value"] == "hosts.txt"
+    assert settings["state"]["value"] == str(elsewhere / "st")
+    assert hosts["inventory"]["value"] == "web-1,../web-2,"
+
+
 def test_safeguards_of_several_files_hold_together(line: CommandLine) -> None:
     """A budget that two files set is the stricter of both, and both are named; protected hosts of both are listed."""
     line.write_repository()

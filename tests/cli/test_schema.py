@@ -12,7 +12,7 @@ from jsonschema import Draft202012Validator
 from rich.console import Console
 
 from remedy.cli.commands.init import run_init
-from remedy.cli.commands.schema import SCHEMA_FOLDER
+from remedy.cli.commands.schema import OUTPUT_KINDS, SCHEMA_FOLDER
 from remedy.cli.completion import complete_schema
 from remedy.load import load_repository
 from remedy.load.nodes import plain
@@ -97,8 +97,12 @@ def test_without_a_kind_all_are_listed(line: CommandLine) -> None:
     """`remedy schema` alone says which kinds of files there are."""
     done = line.remedy("schema")
 
-    assert [each.split()[:2] for each in done.out.splitlines()[1:]] == [[kind, f"{kind}.yaml"] for kind in SCHEMA_KINDS]
-    assert set(line.remedy("schema", "--json").json["schemas"]) == set(SCHEMA_KINDS)
+    files = [[kind, f"{kind}.yaml"] for kind in SCHEMA_KINDS]
+    assert [each.split()[:2] for each in done.out.splitlines()[1:]] == [
+        *files,
+        *([each, "apply"] for each in OUTPUT_KINDS),
+    ]
+    assert set(line.remedy("schema", "--json").json["schemas"]) == {*SCHEMA_KINDS, *OUTPUT_KINDS}
 
 
 @pytest.mark.parametrize("kind", SCHEMA_KINDS)
@@ -111,6 +115,49 @@ def test_json_is_the_schema(line: CommandLine, kind: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("asked", "good", "bad"),
+    [
+        ("rule.rollout", {"waves": [1, "10%", "100%"]}, {"wave": [1]}),
+        ("rule.fix.windows.timeout", "90s", "90"),
+        ("rule.exempt.until", "2027-03-31", "soon"),
+        ("signal.collect", {"linux": {"script": "a.sh"}}, {"linux": {}}),
+    ],
+)
+def test_json_of_a_key_is_a_schema_that_stands_alone(line: CommandLine, asked: str, good: Any, bad: Any) -> None:
+    """The JSON of a key is that part of the schema, with all that it refers to, also below a key like another."""
+    schema = Draft202012Validator(line.remedy("schema", asked, "--json").json)
+
+    assert schema.is_valid(good)
+    assert not schema.is_valid(bad)
+
+
+@pytest.mark.parametrize("kind", OUTPUT_KINDS)
+def test_what_is_printed_has_a_schema_that_is_shown(line: CommandLine, kind: str) -> None:
+    """The schemas of what remedy prints are shown and printed like those of files."""
+    text = line.remedy("schema", kind)
+
+    assert line.remedy("schema", kind, "--json").json == load_schema(kind)
+    assert "exit_code  a whole number  (required)" in text.out
+
+
+@pytest.mark.parametrize(
+    ("words", "path"),
+    [
+        (("--write", "deep/schemas"), "../../deep/schemas/rule.schema.json"),
+        (("signal", "--write", "here"), "../../../here/signal.schema.json"),
+        (("remedy", "--write", "/tmp/../tmp"), "/tmp/../tmp/remedy.schema.json"),
+    ],
+)
+def test_write_says_the_line_for_that_folder(line: CommandLine, words: tuple[str, ...], path: str) -> None:
+    """The line for an editor leads to the folder that was written, not to where `init` would have put it."""
+    if words[-1].startswith("/"):
+        words = (*words[:-1], str(line.directory / "absolute"))
+        path = str(line.directory / "absolute" / "remedy.schema.json")
+
+    assert line.remedy("schema", *words).err.strip().endswith(f"$schema={path}")
+
+
+@pytest.mark.parametrize(
     ("asked", "paths"),
     [
         ("rule.limits.attempts", ["limits.attempts", "limits.attempts.count", "limits.attempts.within"]),
@@ -119,6 +166,8 @@ def test_json_is_the_schema(line: CommandLine, kind: str) -> None:
         ("rule.cooldown", ["limits.cooldown"]),
         ("signal.collect.windows", ["collect.windows"]),
         ("inventory.ansible_port", ["NAME.hosts.NAME.ansible_port"]),
+        ("rule.fix.windows.timeout", ["fix.windows.timeout"]),
+        ("output-apply.plan.digest", ["plan.digest"]),
     ],
 )
 def test_one_key_is_shown_with_those_below(line: CommandLine, asked: str, paths: list[str]) -> None:
@@ -148,10 +197,11 @@ def test_unknown_names_are_exit_6_with_the_nearest(line: CommandLine, asked: str
 
 
 @pytest.mark.parametrize(
-    "words", [("rule.rollout", "--json"), ("rule.rollout", "--write", "x"), ("--write", ""), ("--write", "file/x")]
+    "words",
+    [("rule.nonesuch.x", "--write", "x"), ("rule.rollout", "--write", "x"), ("--write", ""), ("--write", "file/x")],
 )
 def test_what_cannot_be_is_refused(line: CommandLine, words: tuple[str, ...]) -> None:
-    """JSON of a key, and a folder that cannot be made, are usage errors in one line; nothing is written."""
+    """Writing a key, and a folder that cannot be made, are usage errors in one line; nothing is written."""
     (line.directory / "file").write_text("")
 
     done = line.remedy("schema", *words)
@@ -188,7 +238,7 @@ def test_write_of_one_kind_writes_one(line: CommandLine) -> None:
 
 
 def _files(repository: Path) -> list[Path]:
-    return sorted(repository.rglob("*.yaml"))
+    return sorted(path for path in repository.rglob("*.yaml") if not path.name.startswith("."))
 
 
 def test_each_file_of_a_new_repository_names_its_schema(repository: Path) -> None:

@@ -1,6 +1,8 @@
 """The newest readings of each host and signal, kept over scans."""
 
 import errno
+import os
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -8,7 +10,7 @@ import pytest
 from remedy.errors import Place, StateError
 from remedy.model import Column, ColumnType, Reading, ReadingStatus, RowPromise, Signal
 from remedy.state.disk import Disk
-from remedy.state.readings_store import store_readings, stored_readings
+from remedy.state.readings_store import store_readings, stored_hosts, stored_readings
 from tests.state.builders import NOW, FailingDisk
 
 
@@ -143,3 +145,121 @@ def test_unwritable_folder_is_an_error(tmp_path):
         store(tmp_path / "gone" / "readings.jsonl", reading("web-1"))
     with pytest.raises(StateError, match="Input/output error"):
         store(tmp_path / "readings.jsonl", reading("web-1"), disk=Disk(fsync=fail))
+
+
+def gone(host="web-1", name="disk", *, minutes, status=ReadingStatus.UNREACHABLE):
+    return Reading(
+        host=host, signal=name, observed_at=NOW + timedelta(minutes=minutes), status=status, reason="no answer"
+    )
+
+
+def test_what_was_said_last_is_kept_when_the_host_is_gone(tmp_path):
+    """However often a host is not reached, what it said before that is kept, and the newest try beside it."""
+    path = tmp_path / "readings.jsonl"
+    store(path, reading("web-1"), reading("web-2"), reading("web-1", "inodes"))
+    store(path, gone(minutes=1))
+    store(path, gone(minutes=2, status=ReadingStatus.REFUSED))
+
+    kept = stored_hosts(path).of(["web-1"], SIGNALS)
+
+    assert sorted(kept.said, key=lambda each: each.signal) == [reading("web-1"), reading("web-1", "inodes")]
+    assert kept.tried == (gone(minutes=2, status=ReadingStatus.REFUSED),)
+    assert kept.digests == DIGESTS
+    assert stored_hosts(path).names == {"web-1", "web-2"}
+
+
+def test_host_that_is_back_has_one_reading(tmp_path):
+    """As soon as a host says something again, what it said before is forgotten."""
+    path = tmp_path / "readings.jsonl"
+    store(path, reading("web-1"))
+    store(path, gone(minutes=1))
+    store(path, reading("web-1", minutes=2, free=9.0))
+
+    kept = stored_hosts(path).of(["web-1"], SIGNALS)
+
+    assert kept.said == (reading("web-1", minutes=2, free=9.0),)
+    assert kept.tried == ()
+
+
+def test_late_reading_is_kept_behind_a_newer_try(tmp_path):
+    """A reading that is stored after a newer try that came to nothing is what was said before it."""
+    path = tmp_path / "readings.jsonl"
+    store(path, gone(minutes=5))
+    store(path, reading("web-1", minutes=3, free=3.0))
+    store(path, reading("web-1", minutes=1, free=1.0))
+
+    kept = stored_hosts(path).of(["web-1"], SIGNALS)
+
+    assert kept.said == (reading("web-1", minutes=3, free=3.0),)
+    assert kept.tried == (gone(minutes=5),)
+
+
+def test_changed_signal_drops_what_was_said_before_too(tmp_path):
+    """What another version of a collector said is kept in neither file."""
+    path = tmp_path / "readings.jsonl"
+    store(path, reading("web-1"))
+    store(path, gone(minutes=1))
+    store(path, gone(minutes=2), digests={"disk": "new"})
+
+    kept = stored_hosts(path).of(["web-1"], None)
+
+    assert kept.said == ()
+    assert kept.tried == (gone(minutes=2),)
+
+
+def test_rows_are_had_without_signals_and_checked_with_them(tmp_path):
+    """Without rules the rows are as they were stored; with them, one that no longer fits its signal is no reading."""
+    path = tmp_path / "readings.jsonl"
+    store(path, reading("web-1"))
+    other = dict.fromkeys(["disk"], replace(SIGNALS["disk"], columns={"mount": Column(type=ColumnType.TEXT)}))
+
+    assert stored_hosts(path).of(["web-1"], None).said == (reading("web-1"),)
+    assert stored_hosts(path).of(["web-1"], other).said == ()
+    assert stored_hosts(path).of(["web-1"], other).tried[0].status is ReadingStatus.FAILED
+
+
+def test_nothing_stored_of_hosts_is_none_and_damage_is_an_error(tmp_path):
+    """No file is none; a damaged second file is an error as the first would be, and never none."""
+    path = tmp_path / "readings.jsonl"
+    nothing = stored_hosts(path)
+    store(path, reading("web-1"))
+    (tmp_path / "readings-before.jsonl").write_text("x\n")
+
+    assert nothing is None
+    with pytest.raises(StateError, match="remove the file"):
+        stored_hosts(path)
+    with pytest.raises(StateError, match="remove the file"):
+        store(path, reading("web-1", minutes=1))
+
+
+def test_failing_disk_loses_nothing_that_was_said(tmp_path):
+    """Fail the N-th write or sync while a host goes: what it said stays readable each time."""
+    path = tmp_path / "readings.jsonl"
+    store(path, reading("web-1"))
+
+    for number in range(1, 7):
+        disk = FailingDisk(fail_at=number)
+        try:
+            store(path, gone(minutes=number), disk=disk.disk)
+        except StateError:
+            pass
+        else:
+            assert disk.calls < number
+        assert reading("web-1") in stored_hosts(path).of(["web-1"], SIGNALS).said
+
+
+@pytest.mark.parametrize(("mode", "expected"), [(0o700, 0o600), (0o750, 0o600), (0o2750, 0o640), (0o2700, 0o600)])
+def test_group_may_read_only_what_is_in_a_shared_directory(tmp_path, mode, expected):
+    """The files are the owner's alone, unless the directory is group-readable and set-group-ID, whatever the umask."""
+    folder = tmp_path / "state"
+    folder.mkdir()
+    folder.chmod(mode)
+    before = os.umask(0o077)
+    try:
+        store(folder / "readings.jsonl", reading("web-1"))
+        store(folder / "readings.jsonl", gone(minutes=1))
+    finally:
+        os.umask(before)
+
+    assert {path.stat().st_mode & 0o777 for path in folder.glob("*.jsonl")} == {expected}
+    assert (folder / "readings.jsonl.lock").stat().st_mode & 0o777 == 0o600

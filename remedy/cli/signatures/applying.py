@@ -10,7 +10,6 @@ from remedy.cli.options import (
     InventoryOption,
     LimitOption,
     MaxUnseenOption,
-    OutputOption,
     RuleOption,
     RulesOption,
     SSHConfigOption,
@@ -21,10 +20,36 @@ from remedy.cli.options import (
 
 __all__ = ["apply"]
 
+_Output = Annotated[
+    str,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="text|json|jsonl|markdown",
+        help="Form of the result on standard output; jsonl (a line as soon as it is known) and markdown (a comment on "
+        "a pull request, empty when there is nothing to tell) are of a dry run.",
+    ),
+]
 _DryRun = Annotated[bool, typer.Option("--dry-run", help="Only show the plan; nothing that can send a fix is built.")]
 _Readings = Annotated[
     str | None,
     typer.Option("--readings", metavar="FILE", help="Judge these readings and contact nobody (with --dry-run)."),
+]
+_Offline = Annotated[
+    bool,
+    typer.Option(
+        "--offline",
+        help="With --readings: no connection of any kind; ledger, stop file and pauses are not looked at either.",
+    ),
+]
+_Since = Annotated[
+    str | None,
+    typer.Option(
+        "--since",
+        metavar="REV",
+        help="Only rules changed since this branch left REV, by git (with --dry-run); all of them, when the "
+        "inventory or remedy.yaml changed.",
+    ),
 ]
 _PlanOut = Annotated[
     str | None, typer.Option("--plan-out", metavar="FILE", help="Write the plan to FILE, for a review.")
@@ -82,9 +107,11 @@ def apply(
     tag: TagOption = None,
     state: StateOption = None,
     ssh_config: SSHConfigOption = None,
-    output: OutputOption = "text",
+    output: _Output = "text",
     dry_run: _DryRun = False,
     readings: _Readings = None,
+    offline: _Offline = False,
+    since: _Since = None,
     plan_out: _PlanOut = None,
     plan: _PlanFile = None,
     from_run: _FromRun = None,
@@ -99,11 +126,15 @@ def apply(
     """
     Plan, ask, fix in waves, and prove that it helped.
 
+    Exit codes: 0 done, 1 could not run or not agreed, 2 fixes pending (--detailed-exitcode), 3 bad, 4 incomplete,
+    5 halted or blocked by a limit, 6 a name matched nothing, 130 interrupted.
+
     \b
       remedy apply --dry-run
       remedy apply -r low-disk -l web-3
       remedy apply --yes -o json
       remedy apply --dry-run --readings readings.jsonl --detailed-exitcode
+      remedy apply --dry-run --offline --readings readings.jsonl --since origin/main -o markdown
       remedy apply --dry-run --plan-out plan.json
       remedy apply --plan plan.json
       remedy apply --from-run 20261122T084500Z-1a2b --outcome failed,unreachable
@@ -121,6 +152,7 @@ def apply(
         state=state,
         ssh_config=ssh_config,
         output=output,
+        forms=("text", "json", "jsonl", "markdown"),
     )
     flags = ApplyFlags(
         dry_run=dry_run,
@@ -135,5 +167,7 @@ def apply(
         reason=reason,
         from_run=from_run,
         outcome=outcome,
+        since=since,
+        offline=offline,
     )
     return run_apply(options, flags)

@@ -49,6 +49,8 @@ def release(
 
     With -l HOST the rule's past attempts on that host are forgotten; without it the rule's breaker is closed.
 
+    Exit codes: 0 released, 1 not done, 6 there is nothing of that name to release.
+
     \b
       remedy release low-disk -l web-3 --reason "disk replaced"
       remedy release low-disk --reason "script repaired in 1a2b3c4"
@@ -75,6 +77,8 @@ def pause(
 
     Exactly one of --rule, --group, --host and --all. Runs under way obey it too; what is running runs to its end.
 
+    Exit codes: 0 paused, 1 not done, 4 paused, but nobody could check that the name exists, 6 there is no such name.
+
     \b
       remedy pause --host web-3 --reason "disk is being replaced" --for 2h
       remedy pause --rule low-disk --reason "script is being repaired"
@@ -98,6 +102,8 @@ def unpause(
     """
     End a pause; `remedy runs` lists them.
 
+    Exit codes: 0 ended, 1 not done, 6 nothing of that name is paused.
+
     \b
       remedy unpause --host web-3
       remedy unpause --all --reason "storage migration is done"
@@ -114,6 +120,7 @@ def stop(reason: _StopReason, state: StateOption = None) -> int:
 
     \b
       remedy stop "storage migration"
+      remedy stop --state /srv/remedy "power goes at noon"
     """
     from remedy.cli.commands.brakes import run_stop
 
@@ -126,6 +133,7 @@ def start(state: StateOption = None) -> int:
 
     \b
       remedy start
+      remedy start --state /srv/remedy
     """
     from remedy.cli.commands.brakes import run_start
 

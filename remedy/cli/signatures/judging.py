@@ -1,13 +1,12 @@
-"""`init`, `validate`, `inventory`, `scan` and `why`, which change no host; and `demo`, which has its own."""
+"""`init`, `inventory` and `scan`, which change no host; and `demo`, which has its own."""
 
 # ruff: noqa: D301 - \b is the help formatter's mark for lines that are not to be folded.
 
-from dataclasses import replace
 from typing import Annotated
 
 import typer
 
-from remedy.cli.completion import complete_host, complete_rule
+from remedy.cli.completion import complete_host
 from remedy.cli.options import (
     InventoryOption,
     LimitOption,
@@ -21,13 +20,18 @@ from remedy.cli.options import (
     options_of,
 )
 
-__all__ = ["demo", "init", "inventory", "scan", "validate", "why"]
+__all__ = ["demo", "init", "inventory", "scan"]
 
 _NewFolder = Annotated[str, typer.Argument(metavar="DIR", help="A folder that does not exist yet, or is empty.")]
-_Folders = Annotated[list[str] | None, typer.Argument(metavar="DIR", help="Folders of rules.")]
+_CI = Annotated[
+    str | None,
+    typer.Option(
+        "--ci",
+        metavar="github|gitlab|none",
+        help="Whose CI the repository is for; by default that of the clone's remote, else github.",
+    ),
+]
 _Save = Annotated[str | None, typer.Option("--save", metavar="FILE", help="Keep the readings as JSON Lines.")]
-_Host = Annotated[str, typer.Argument(metavar="HOST", help="One host of the inventory.", autocompletion=complete_host)]
-_Rule = Annotated[str | None, typer.Argument(metavar="RULE", help="One rule; else all.", autocompletion=complete_rule)]
 _OneHost = Annotated[
     str | None,
     typer.Option("--host", metavar="HOST", help="One host: where its values stand.", autocompletion=complete_host),
@@ -37,38 +41,20 @@ _Keep = Annotated[
 ]
 
 
-def init(directory: _NewFolder) -> int:
+def init(directory: _NewFolder, ci: _CI = None) -> int:
     """
     Make a rules repository that works as it is.
 
     The starter rules are copied with `mode: observe`; each says which line to change when you want it to fix.
 
     \b
+      remedy init rules-repo
       remedy init rules-repo && cd rules-repo && remedy validate && remedy scan
+      remedy init rules-repo --ci gitlab
     """
     from remedy.cli.commands.init import run_init
 
-    return run_init(directory)
-
-
-def validate(
-    paths: _Folders = None,
-    rules: RulesOption = None,
-    inventory: InventoryOption = None,
-    output: OutputOption = "text",
-) -> int:
-    """
-    Check the files; every problem with file:line:column.
-
-    Looks at rules, signals, tests.yaml and, when one is named, the inventory.
-
-    \b
-      remedy validate
-      remedy validate -R rules -i inventory.yaml
-    """
-    from remedy.cli.commands.validate import run_validate
-
-    return run_validate(options_of(rules=rules, inventory=inventory, output=output), paths or [])
+    return run_init(directory, ci=ci)
 
 
 def inventory(
@@ -113,6 +99,9 @@ def scan(
 
     Without rules and inventory it judges this machine with the starter rules.
 
+    Exit codes: 0 everything judged, whatever was found; 1 could not run, 3 a changed host key or wrong identity,
+    4 a host was not seen or a verdict is unknown (--max-unseen), 6 a name matched nothing.
+
     \b
       remedy scan
       remedy scan -l web --save readings.jsonl
@@ -133,38 +122,6 @@ def scan(
     return run_scan(options, save=save, max_unseen=max_unseen)
 
 
-def why(
-    host: _Host,
-    rule: _Rule = None,
-    rules: RulesOption = None,
-    inventory: InventoryOption = None,
-    state: StateOption = None,
-    ssh_config: SSHConfigOption = None,
-    output: OutputOption = "text",
-) -> int:
-    """
-    Explain what the rules say of one host now.
-
-    Reads the host, and shows each condition with the values it read, and what holds a match back.
-
-    \b
-      remedy why web-3
-      remedy why web-3 low-disk
-    """
-    from remedy.cli.commands.why import run_why
-
-    options = options_of(
-        rules=rules,
-        inventory=inventory,
-        limit=host,
-        rule=[rule] if rule is not None else None,
-        state=state,
-        ssh_config=ssh_config,
-        output=output,
-    )
-    return run_why(replace(options, limit_named="HOST", rule_named="RULE"), host)
-
-
 def demo(keep: _Keep = False) -> int:
     """
     Show the main job on twelve real hosts on loopback.
@@ -173,6 +130,7 @@ def demo(keep: _Keep = False) -> int:
 
     \b
       sudo remedy demo
+      sudo remedy demo --keep
     """
     from remedy.demo.story import run_demo
 

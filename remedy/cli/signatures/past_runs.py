@@ -56,8 +56,8 @@ def runs(
     List the newest runs, or show one with every execution.
 
     \b
-      remedy runs
-      remedy runs 20261122T084500Z-1a2b
+      remedy runs --most 5
+      remedy runs 20261122T084500Z-1a2b -o json
     """
     from remedy.cli.commands.runs import run_runs
 
@@ -79,6 +79,7 @@ def resume(
 
     \b
       remedy resume 20261122T084500Z-1a2b
+      remedy resume 20261122T084500Z-1a2b -o json
     """
     from remedy.cli.commands.resume import run_resume
 
@@ -103,6 +104,7 @@ def reconcile(
 
     \b
       remedy reconcile 20261122T084500Z-1a2b
+      remedy reconcile 20261122T084500Z-1a2b -R rules -i inventory.yaml
     """
     from remedy.cli.commands.reconcile import run_reconcile
 
@@ -120,6 +122,8 @@ def audit_verify(
 
     What was cut after the last recorded head cannot be detected, unless a later head was noted elsewhere:
     name it with --head.
+
+    Exit codes: 0 intact, 1 there is no audit log, 3 something is damaged or missing.
 
     \b
       remedy audit verify
