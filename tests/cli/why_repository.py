@@ -19,9 +19,9 @@ from remedy.state.readings_store import store_readings
 from tests.cli.command_line import CommandLine, Ran
 from tests.state.builders import always, asked, execution, run_row, unsynced
 
-__all__ = ["NOW", "A", "attempted", "here", "hosts", "ledger_of", "planted", "repository", "stored"]
+__all__ = ["A", "attempted", "here", "hosts", "ledger_of", "now", "planted", "repository", "stored"]
 
-NOW = datetime.now(UTC)
+_CLOCK = {"now": datetime.now(UTC)}
 A: Key = (("name", "a"),)
 _SIGNAL = """\
 signal: level
@@ -62,8 +62,14 @@ echo "__TO__" > "__PLANTED__/$REMEDY_ROW_NAME"
 """
 
 
+def now() -> datetime:
+    """Return the time at which this test's repository was made; what was stored is dated back from there."""
+    return _CLOCK["now"]
+
+
 def repository(tmp_path: Path, *, fixed_to: str = "1", extra: str = "") -> CommandLine:
     """Return a command line in a repository whose fix sets the level to `fixed_to`; web-1 is this machine."""
+    _CLOCK["now"] = datetime.now(UTC)
     line = CommandLine(tmp_path)
     planted_in = tmp_path / "planted"
     planted_in.mkdir()
@@ -106,7 +112,7 @@ def stored(
     state.prepare()
     digest = load_repository(line.directory / "rules").signals[signal].digest
     for host, age, status, rows in readings:
-        at = NOW - age
+        at = now() - age
         reading = Reading(
             host=host,
             signal=signal,
@@ -138,7 +144,7 @@ def attempted(
     reason: str = "",
 ) -> Execution:
     """Record a run in the ledger that planned, started and (unless None) ended one execution so."""
-    at = NOW - ago
+    at = now() - ago
     planned = execution(sha256(f"{run_id} {host}".encode()).hexdigest()[:16], rule=rule, host=host, key=key)
     ledger = ledger_of(line)
     try:
