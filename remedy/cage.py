@@ -64,7 +64,7 @@ class Entry:
 
 
 Snapshot = Mapping[str, Entry]
-"""Everything of the made-up root by its absolute path, but what the kernel makes (/proc, /dev)."""
+"""Everything of the made-up root, its volumes and /dev/shm by its absolute path, but what the kernel makes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,10 +90,15 @@ class CageJob:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CageRun:
-    """What came back of one run, and everything that was there after it."""
+    """
+    What came back of one run, and everything that was there after it, but a fix's own marker.
+
+    `left` are the names of the processes that it left running; they were ended.
+    """
 
     result: FixResult | CollectorOutput
     after: Snapshot
+    left: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -225,14 +225,15 @@ def remember(
         then = by_rule.get(execution.rule)
         key = execution.key if then is None else _declared(execution.key, signals[then.rule.signal])
         of_incident.setdefault((execution.rule, key), []).append(execution)
+    kept = tuple(readings)
+    last_read = max((each.observed_at for each in kept), default=None)
     incidents = [
-        _incident(rule, key, made, by_rule.get(rule), signals, now=now) for (rule, key), made in of_incident.items()
+        _incident(rule, key, made, by_rule.get(rule), signals, last_read=last_read, now=now)
+        for (rule, key), made in of_incident.items()
     ]
     order = list(IncidentStanding)
     incidents.sort(key=lambda each: (order.index(each.standing), _age_order(each, now), each.rule, str(each.key)))
-    return Remembered(
-        host=host, incidents=tuple(incidents), rules=tuple(rules), readings=tuple(readings), tried=tuple(tried)
-    )
+    return Remembered(host=host, incidents=tuple(incidents), rules=tuple(rules), readings=kept, tried=tuple(tried))
 
 
 def _declared(key: Key, signal: Signal) -> Key:
@@ -254,6 +255,7 @@ def _incident(
     then: RuleThen | None,
     signals: Mapping[str, Signal],
     *,
+    last_read: datetime | None,
     now: datetime,
 ) -> RememberedIncident:
     verdict: Verdict | None = None
@@ -266,7 +268,13 @@ def _incident(
     return RememberedIncident(
         rule=rule,
         key=key,
-        standing=standing_of(attempts[-1] if attempts else None, verdict, read_at=read_at, now=now),
+        standing=standing_of(
+            attempts[-1] if attempts else None,
+            verdict,
+            # Which signal the rule looks at is not known then: any reading since may have shown its row again.
+            read_at=last_read if verdict is None else read_at,
+            now=now,
+        ),
         verdict=verdict,
         reason=reason,
         row=row,
@@ -284,7 +292,8 @@ def standing_of(
     Return how an incident stands, by its last attempt and by what was read of its row, and when.
 
     What was read before the attempt ended says nothing of its effect. A reading that
-    is well after an attempt that proved nothing is `well_again`, never `mended`.
+    is well after an attempt that proved nothing is `well_again`, never `mended`; and
+    one after a fix that worked, of which nobody knows what it says, leaves that open.
     """
     ended_at = None if last is None else last.outcome_at or last.started_at
     is_newer = read_at is not None and (ended_at is None or read_at > ended_at)
@@ -299,6 +308,8 @@ def standing_of(
     if is_newer and verdict is Verdict.HEALTHY:
         mended = last is not None and last.outcome is Outcome.FIXED
         return IncidentStanding.MENDED if mended else IncidentStanding.WELL_AGAIN
+    if is_newer and verdict in (None, Verdict.UNKNOWN) and last is not None and last.outcome is Outcome.FIXED:
+        return IncidentStanding.NOT_JUDGED
     return IncidentStanding.NOT_JUDGED if last is None else _by_outcome(last)
 
 
@@ -310,7 +321,8 @@ def _by_outcome(last: PastExecution) -> IncidentStanding:
     """Return how an incident stands of which nothing was read since its last attempt."""
     if last.outcome is Outcome.FIXED:
         return IncidentStanding.MENDED
-    if last.outcome in (Outcome.UNVERIFIED, Outcome.LOST) or last.outcome is None:
+    # A fix that failed was read once more, and may have mended it all the same; its reason says so.
+    if last.outcome in (Outcome.UNVERIFIED, Outcome.LOST, Outcome.FAILED) or last.outcome is None:
         return IncidentStanding.EFFECT_NOT_KNOWN
     match last.outcome.outcome_class:
         case OutcomeClass.GOOD:

@@ -35,14 +35,21 @@ Given = Mapping[str, Any]
 
 
 class CompletedCommand(TyperCommand):
-    """A command whose options and arguments complete by their metavars."""
+    """A command whose options and arguments complete by their metavars, and whose help shows no types of Python."""
 
     def __init__(self, *args: Any, **named: Any) -> None:
         super().__init__(*args, **named)
         for param in self.params:
+            # Else the help has `HOST <str>` and `PATH <list[str]>`: an argument's metavar says what it is.
+            if param.param_type_name == "argument":
+                setattr(param, "display_type_rich", _no_type)  # noqa: B010 - only typer's own arguments have it.
             names = completer_of(str(getattr(param, "metavar", None) or ""))
             if names is not None:
                 param._custom_shell_complete = _shell_complete(names)  # noqa: SLF001 - typer has no other way in
+
+
+def _no_type(ctx: Any) -> None:
+    """Return no type to be shown beside the name of an argument."""
 
 
 def _shell_complete(names: Callable[[str, Given], Iterable[str]]) -> Callable[[Any, Any, str], list[str]]:

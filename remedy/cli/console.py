@@ -9,6 +9,7 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 
 from remedy.cli.unwritten import note_unwritten
+from remedy.render.tables import folded
 
 __all__ = ["Talk"]
 
@@ -47,7 +48,8 @@ class _Stream:
             return
         try:
             with self.console.capture() as capture:
-                self.console.print(shown)
+                for part in self._parts(shown):
+                    self.console.print(part, crop=False)
         except OSError as exc:
             # The capture ends with a write of nothing, which an unbuffered stream hands to a device that is full.
             self._give_up(exc)
@@ -56,6 +58,12 @@ class _Stream:
         if not self.is_terminal:
             text = "".join(f"{line.rstrip()}\n" for line in text.splitlines())
         self.write(text)
+
+    def _parts(self, shown: RenderableType) -> Iterable[RenderableType]:
+        """Return what is shown, a line of text folded so that no word of it is broken."""
+        if not self.is_terminal or not isinstance(shown, (str, Text)):
+            return (shown,)
+        return folded(Text(shown) if isinstance(shown, str) else shown, self.console.width)
 
     def write(self, text: str) -> None:
         """Write and flush; once it could not be written, nothing happens any more."""

@@ -16,7 +16,7 @@ _INTERRUPTED = 130
 def main() -> NoReturn:
     """Run remedy with the arguments of the process."""
     _open_standard_streams()
-    sys.exit(_ended(_run(sys.argv[1:])))
+    sys.exit(_ended(_run(sys.argv[1:]), acted=_acts(sys.argv[1:])))
 
 
 def _open_standard_streams() -> None:
@@ -126,7 +126,16 @@ def _say_bug(exc: Exception) -> int:
     return _USAGE
 
 
-def _ended(code: int) -> int:
+_ACTING = frozenset({"init", "enroll", "apply", "release", "pause", "unpause", "resume", "reconcile", "stop", "start"})
+
+
+def _acts(arguments: list[str]) -> bool:
+    """Say whether the command is one that does something which stays, and not only looks."""
+    looks = {"-h", "--help", "--version", "--dry-run"}
+    return bool(arguments) and arguments[0] in _ACTING and looks.isdisjoint(arguments)
+
+
+def _ended(code: int, *, acted: bool) -> int:
     """
     Flush what is left, and return the exit code: 1 if the result could not be printed, unless people ended it.
 
@@ -137,7 +146,7 @@ def _ended(code: int) -> int:
         note_unwritten(exc)
     missing = unwritten()
     if missing:
-        _say(f"remedy: standard output cannot be written: {missing}; what was done stays done")
+        _say(f"remedy: standard output cannot be written: {missing}{'; what was done stays done' if acted else ''}")
         code = code if code == _INTERRUPTED else _USAGE
     _flushed(sys.stderr)
     return code

@@ -21,7 +21,8 @@ from remedy.model import Finding, Reading, ReadingStatus, Verdict
 from remedy.plan import NO_HISTORY, History, Plan, Unseen
 from remedy.plan_file import PLAN_BYTES_MAX, Standing, plan_file_text, plan_of_file
 from remedy.planning import build_plan
-from remedy.readings import ReadingsFile, parse_readings, time_text
+from remedy.readings import ReadingsFile, parse_readings
+from remedy.render.moments import seconds_text
 from remedy.render.plan import plan_text
 from remedy.render.scan import scan_text, unknown_text
 from remedy.run.collect import Collection, Runners
@@ -119,7 +120,7 @@ def seen_in_file(loaded: Loaded, path: str, talk: Talk) -> Seen:
     current = tuple(changed_signals(readings, kept.digests, loaded.repository.signals))
     found = by_host(readings)
     ends = tuple(_end_of_file(name, found.get(name, {})) for name in loaded.selection.hosts)
-    talk.say(f"readings   {path}, as of {time_text(kept.collected_at)}")
+    talk.say(f"readings   {path}, as of {seconds_text(kept.collected_at)}")
     collection = Collection(host_ends=ends, readings=current, collected_at=kept.collected_at)
     judgements = judge_all(loaded, current, now=kept.collected_at)
     unread = _unread(kept, loaded.repository)

@@ -1,8 +1,9 @@
 """Git, as far as remedy asks it: the revision of a folder for headers, and what differs from another revision."""
 
 import os
+import re
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,8 @@ _QUIET = ("core.fsmonitor=false", "core.hooksPath=/dev/null", "protocol.allow=ne
 
 _OF_A_HOOK = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX")
 """Git sets them for its hooks; they would lead from every folder to the hook's repository."""
+
+_OF_ORIGIN = re.compile(r"origin/([A-Za-z0-9][A-Za-z0-9._/-]{0,90})")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,17 +43,21 @@ class Changes:
         return resolved in self.paths or any(each.is_relative_to(resolved) for each in self.paths)
 
 
-def git_revision(folder: Path) -> str:
+def git_revision(folder: Path, used: Iterable[Path]) -> str:
     """
-    Return the short revision of the checkout a folder lies in, with '+' when its files differ.
+    Return the short revision of the checkout a folder lies in, with '+' when a file that is used differs.
 
-    '' when it lies in none or git cannot say. Hooks and monitors of the checkout
-    are not run.
+    `used` are files and folders, which need not be there; a link counts with what
+    it leads to, and what lies outside the checkout does not. '' when the folder
+    lies in none or git cannot say. Hooks and monitors of the checkout are not run.
     """
     revision = _said(folder, "rev-parse", "--short=10", "HEAD")
     if not revision:
         return ""
-    changed = _said(folder, "status", "--porcelain", "--untracked-files=normal", "--", ".")
+    top = Path(_said(folder, "rev-parse", "--show-toplevel")).resolve()
+    paths = {found for each in used for found in (each.parent.resolve() / each.name, each.resolve())}
+    within = sorted(f":(top,literal){each.relative_to(top)}" for each in paths if each.is_relative_to(top))
+    changed = _said(folder, "status", "--porcelain", "--untracked-files=normal", "--", *within) if within else ""
     return f"{revision}+" if changed else revision
 
 
@@ -100,7 +107,11 @@ def _unknown(revision: str, folder: Path) -> str:
     shown = untrusted(revision, characters_max=100)
     if _is_shallow(folder):
         return f"--since {shown}: there is no such revision in this shallow clone; {_DEEPER}"
-    return f"--since {shown}: git knows no such revision here; name a commit, tag or branch, such as origin/main"
+    branch = _OF_ORIGIN.fullmatch(revision)
+    cure = (
+        f"run `git fetch origin {branch[1]}` first" if branch else "name a commit, tag or branch, such as origin/main"
+    )
+    return f"--since {shown}: git knows no such revision here; {cure}"
 
 
 def _is_shallow(folder: Path) -> bool:

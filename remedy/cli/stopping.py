@@ -7,13 +7,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
-__all__ = ["Stopping", "stopping"]
+__all__ = ["NOTHING_CHANGED", "Stopping", "stopping"]
 
 _INTERRUPTED = 130
 _STOPPING = "stopping: nothing new is started, what runs is waited for (again: end at once)"
 _ENDED = (
     "ended at once; what was under way will be called lost; close the run with: remedy resume RUN (see remedy runs)"
 )
+
+
+NOTHING_CHANGED = "ended at once; nothing was changed"
+"""What a command that only reads says at the second Ctrl-C; it has no run that is to be closed."""
 
 
 class Stopping:

@@ -34,7 +34,7 @@ from remedy.schedule import freeze_over
 from remedy.state.directory import StateDirectory
 from remedy.state.ledger import Ledger
 from remedy.state.readings_store import KeptReadings, StoredHosts, stored_hosts
-from remedy.text import nearest, untrusted
+from remedy.text import counted, nearest, untrusted
 from remedy.verdicts import by_host
 
 __all__ = ["AtHand", "answer_of", "at_hand", "meant_host"]
@@ -43,6 +43,7 @@ _T = TypeVar("_T")
 _NO_READINGS = KeptReadings(said=(), tried=(), digests={})
 _OVER = frozenset({IncidentStanding.MENDED, IncidentStanding.WELL_AGAIN, IncidentStanding.AWAITS_SCAN})
 _CANDIDATES_MAX = 10
+_MEMBERS_MAX = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,8 +130,18 @@ def meant_host(asked: str, names: Sequence[str] | frozenset[str], inventory: Inv
         more = f" and {len(found) - _CANDIDATES_MAX} more" if len(found) > _CANDIDATES_MAX else ""
         listed = ", ".join(untrusted(name) for name in found[:_CANDIDATES_MAX])
         raise NothingNamed(f"HOST {shown} may be {listed}{more}; write which one")
-    near = nearest(asked, {*names, *hosts})
+    group = inventory.groups.get(asked) if inventory is not None else None
+    if group:
+        some = ", ".join(untrusted(name) for name in group[:_MEMBERS_MAX])
+        raise NothingNamed(f"HOST {shown} is a group of {counted(len(group), 'host')}, such as {some}; name one")
+    near = nearest(asked, (name for name in {*names, *hosts} if _may_be_guessed(asked, name)))
     raise NothingNamed(f"HOST {shown}: nothing is known of a host of that name{f'; {near[0]}?' if near else ''}")
+
+
+def _may_be_guessed(asked: str, name: str) -> bool:
+    """Say whether a host may be what a person mistyped: never one whose name and whose domain are both others."""
+    (host, dot, domain), (other, other_dot, other_domain) = asked.casefold().partition("."), name.partition(".")
+    return not (dot and other_dot) or host == other.casefold() or domain == other_domain.casefold()
 
 
 def answer_of(hand: AtHand, asked: str, *, rule: str | None, now: datetime) -> StoredAnswer:

@@ -14,7 +14,7 @@ from remedy.conditions.tree import ColumnRead, Mistake, Node, OtherRead, walk
 from remedy.errors import FilesError, Place, Problem
 from remedy.model import Clause, Column, Params, Predicate, Row
 
-__all__ = ["RESERVED_WORDS", "CheckedCondition", "compile_condition", "parse_problems"]
+__all__ = ["RESERVED_WORDS", "CheckedCondition", "compile_condition", "named_signals", "parse_problems"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +86,13 @@ def parse_problems(text: str, *, place: Place) -> tuple[Problem, ...]:
     """Return what is wrong with a condition whatever its columns are called; `place` is as for compile_condition."""
     _tree, mistakes = parse(text)
     return tuple(_problem(mistake, text, place) for mistake in mistakes)
+
+
+def named_signals(text: str) -> frozenset[str]:
+    """Return the names of the other signals that a condition reads, known or not; none if it is no condition."""
+    tree, _mistakes = parse(text)
+    nodes = [node for node, _ in walk(tree)] if tree is not None else []
+    return frozenset(node.signal for node in nodes if isinstance(node, OtherRead))
 
 
 def _problem(mistake: Mistake, text: str, place: Place) -> Problem:

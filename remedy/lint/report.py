@@ -23,9 +23,8 @@ _LANGUAGES = {"sh": "sh", "bash": "bash", "powershell": "PowerShell", "python3":
 
 
 def finding_line(finding: Finding) -> str:
-    """Return a finding as one line; only what is no error says what it is."""
-    level = "" if finding.level is Level.ERROR else f"{finding.level.value}: "
-    return f"{untrusted(str(finding.place))}: {finding.code} {level}{finding.message}; {finding.cure}"
+    """Return a finding as one line, with its level."""
+    return f"{untrusted(str(finding.place))}: {finding.code} {finding.level.value}: {finding.message}; {finding.cure}"
 
 
 def lint_lines(linted: Linted) -> list[str]:

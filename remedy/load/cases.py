@@ -17,12 +17,12 @@ from remedy.load.beneath import read_file
 from remedy.load.case_readings import ReadingReader, case_time, known_name
 from remedy.load.document import Document, Route, survey_document
 from remedy.load.repository import Repository
-from remedy.load.schema import check_shape
+from remedy.load.schema import Shape, check_parts, sound_entries
 from remedy.load.typed import case_param, typed_column
 from remedy.load.yaml_events import RULES_LIMITS
 from remedy.model import Hold, Host, Key, Mode, Params, ParamValue, Platform, Reading, Rule, Value
 
-__all__ = ["Case", "Expected", "ExpectedVerdict", "cases_of", "load_cases", "read_tests"]
+__all__ = ["Case", "Expected", "ExpectedVerdict", "cases_of", "load_cases", "read_tests", "survey_tests"]
 
 
 class ExpectedVerdict(StrEnum):
@@ -87,8 +87,8 @@ def load_cases(path: Path, repository: Repository, rule: Rule) -> tuple[Case, ..
     Raises:
         FilesError: its problems, together; a missing file is one.
     """
-    document, is_sound = read_tests(path)
-    cases = cases_of(document, repository, rule) if is_sound else ()
+    document, shape = survey_tests(path)
+    cases = cases_of(document, repository, rule, shape)
     if document.problems:
         raise FilesError(document.problems)
     return cases
@@ -97,6 +97,17 @@ def load_cases(path: Path, repository: Repository, rule: Rule) -> tuple[Case, ..
 def read_tests(path: Path) -> tuple[Document, bool]:
     """
     Return a tests.yaml as read, and whether its form is right; if not, its problems say what is wrong.
+
+    Raises:
+        FilesError: it is not there, or no YAML that could be read.
+    """
+    document, shape = survey_tests(path)
+    return document, shape.whole
+
+
+def survey_tests(path: Path) -> tuple[Document, Shape]:
+    """
+    Return a tests.yaml as read, and which of its cases have the right form; its problems say what is wrong with others.
 
     Raises:
         FilesError: it is not there, or no YAML that could be read.
@@ -110,13 +121,13 @@ def read_tests(path: Path) -> tuple[Document, bool]:
     document, problems = survey_document(raw, file=str(path))
     if document is None:
         raise FilesError(problems)
-    return document, check_shape(document, "tests")
+    return document, check_parts(document, "tests")
 
 
-def cases_of(document: Document, repository: Repository, rule: Rule) -> tuple[Case, ...]:
-    """Return the cases of a document whose form is right; what else is wrong goes to its problems."""
+def cases_of(document: Document, repository: Repository, rule: Rule, shape: Shape | None = None) -> tuple[Case, ...]:
+    """Return the cases of a document whose form is right (all, or by its shape); what is wrong goes to its problems."""
     reader = _CaseReader(document, repository, rule)
-    cases = [(index, reader.case(index, raw)) for index, raw in enumerate(document.raw) if "case" in raw]
+    cases = [(index, reader.case(index, raw)) for index, raw in sound_entries(document, shape) if "case" in raw]
     _refuse_same_names(document, cases)
     return tuple(case for _, case in cases)
 

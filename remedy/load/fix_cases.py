@@ -15,6 +15,7 @@ from remedy.cage import EntryKind, Prepared
 from remedy.errors import Place, Problem
 from remedy.limits import parse_duration
 from remedy.load.document import Document, Route
+from remedy.load.schema import Shape, sound_entries
 from remedy.load.typed import case_param, typed_column
 from remedy.model import Params, ParamValue, Platform, Row, Rule, Script, Signal, Value
 from remedy.port import FixEnding
@@ -34,8 +35,9 @@ _SIZE = re.compile(r"([0-9]+) ?(B|KiB|MiB)")
 _UNITS: Mapping[str, int] = {"B": 1, "KiB": 1024, "MiB": 1024**2}
 _SIZE_MAX = 64 * 1024**2
 _SIZES_MAX = 100 * 1024**2
-_PROGRAM_PLACES = ("/usr", "/bin", "/sbin", "/lib", "/lib64", "/proc")
+_PROGRAM_PLACES = ("/usr", "/bin", "/sbin", "/lib", "/lib64", "/proc", "/dev")
 _MADE_PLACES = ("/dev", "/.host")
+_SHARED_MEMORY = "/dev/shm/"  # noqa: S108 - of the cage.
 
 
 class FileState:
@@ -120,37 +122,40 @@ class CollectCase:
     place: Place
 
 
-def load_fix_cases(document: Document, signals: Mapping[str, Signal], rule: Rule) -> tuple[FixCase, ...]:
+def load_fix_cases(
+    document: Document, signals: Mapping[str, Signal], rule: Rule, shape: Shape | None = None
+) -> tuple[FixCase, ...]:
     """
-    Return the cases of a rule's fix in its tests.yaml, whose form is right; what else is wrong goes to its problems.
+    Return the cases of a rule's fix in its tests.yaml whose form is right; what else is wrong goes to its problems.
 
+    With a `shape`, the form of the others is wrong; without, that of none.
     Entries of other kinds are passed over, but for those of collectors, which are a mistake here.
     """
     reader = _Reader(document, rule.params)
     cases = []
-    for index, raw in enumerate(document.raw):
+    for index, raw in sound_entries(document, shape):
         if "collect" in raw:
             cure = f"move it to signals/{rule.signal}/tests.yaml"
             document.add([index, "collect"], "a case of a collector stands beside its signal.yaml", cure)
         if "fix" in raw:
             case = _fix_case(reader, index, raw, signals[rule.signal], rule)
             cases += [] if case is None else [case]
-    _refuse_same_names(document, "fix")
+    _refuse_same_names(document, "fix", shape)
     return tuple(cases)
 
 
-def load_collect_cases(document: Document, signal: Signal) -> tuple[CollectCase, ...]:
+def load_collect_cases(document: Document, signal: Signal, shape: Shape | None = None) -> tuple[CollectCase, ...]:
     """Return the cases of a signal's collectors in its tests.yaml, whose form is right."""
     reader = _Reader(document, signal.params)
     cases = []
-    for index, raw in enumerate(document.raw):
+    for index, raw in sound_entries(document, shape):
         if "collect" not in raw:
             kind = "fix" if "fix" in raw else "case"
             document.add([index, kind], "stands beside a rule.yaml", "move it to the tests.yaml of a rule")
             continue
         case = _collect_case(reader, index, raw, signal)
         cases += [] if case is None else [case]
-    _refuse_same_names(document, "collect")
+    _refuse_same_names(document, "collect", shape)
     return tuple(cases)
 
 
@@ -218,9 +223,9 @@ def _collect_case(reader: "_Reader", index: int, raw: Mapping[str, Any], signal:
     )
 
 
-def _refuse_same_names(document: Document, kind: str) -> None:
+def _refuse_same_names(document: Document, kind: str, shape: Shape | None) -> None:
     seen: dict[str, int] = {}
-    for index, raw in enumerate(document.raw):
+    for index, raw in sound_entries(document, shape):
         name = raw.get(kind)
         if name is None:
             continue
@@ -361,7 +366,9 @@ class _Reader:
                     cure="write an absolute path without . and .. and without a slash at its end",
                 )
             )
-        elif any(path == place or path.startswith(f"{place}/") for place in _MADE_PLACES):
+        elif not path.startswith(_SHARED_MEMORY) and any(
+            path == place or path.startswith(f"{place}/") for place in _MADE_PLACES
+        ):
             self._document.problems.append(
                 Problem(
                     place=self._document.key_place(route),

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from remedy.errors import FilesError, Place, Problem
 from remedy.load.beneath import read_beneath
 from remedy.load.document import Document, survey_document
-from remedy.load.rules import load_rule
+from remedy.load.rules import load_rule, signals_of
 from remedy.load.signals import load_signal
 from remedy.load.yaml_events import RULES_LIMITS
 from remedy.model import Rule, Signal
@@ -43,7 +43,8 @@ class Survey:
 
     `repository` has only what is whole; `rules_found` and `signals_found` are the
     names of all that have a file, whole or not. `documents` are the files of the
-    rules that are whole, by the rule's name.
+    rules that are whole, by the rule's name; `signals_of` are the signals that
+    each rule names, by the names of all rules whose file could be read.
     """
 
     repository: Repository
@@ -51,6 +52,7 @@ class Survey:
     rules_found: frozenset[str]
     signals_found: frozenset[str]
     documents: Mapping[str, Document]
+    signals_of: Mapping[str, frozenset[str]]
 
 
 def load_repository(root: Path, *, today: date | None = None) -> Repository:
@@ -85,6 +87,7 @@ def survey_repository(root: Path, *, today: date | None = None) -> Survey:
         rules_found=frozenset(loader.rules_found),
         signals_found=frozenset(loader.signals_found),
         documents=MappingProxyType(loader.documents),
+        signals_of=MappingProxyType(loader.signals_of),
     )
 
 
@@ -104,6 +107,7 @@ class _Loader:
         self.rules_found: set[str] = set()
         self.signals_found: set[str] = set()
         self.documents: dict[str, Document] = {}
+        self.signals_of: dict[str, frozenset[str]] = {}
         self._root = root
         self._misnamed = False
 
@@ -227,6 +231,7 @@ class _Loader:
         document = self._document(parts)
         if document is None:
             return None
+        self.signals_of[name] = signals_of(document)
         rule = load_rule(document, name=name, root=self._root, signals=signals, broken_signals=broken)
         self.problems.extend(document.problems)
         self.warnings.extend(document.warnings)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from remedy.canonical import canonical_json, digest_text
-from remedy.conditions import compile_condition, parse_problems
+from remedy.conditions import compile_condition, named_signals, parse_problems
 from remedy.errors import FilesError, UsageError
 from remedy.limits import Limit, WaveShare
 from remedy.load.document import Document, Route
@@ -15,7 +15,7 @@ from remedy.load.inventory.patterns import check_pattern
 from remedy.load.schema import Shape, check_parts
 from remedy.load.scripts import load_scripts, script_digests
 from remedy.load.signals import check_name, has_one_row, load_params
-from remedy.load.windows import load_windows, warn_of_short_windows
+from remedy.load.windows import check_sound_windows, load_windows, warn_of_short_windows
 from remedy.model import (
     Condition,
     Exemption,
@@ -34,7 +34,7 @@ from remedy.model import (
 from remedy.schedule import ChangeWindow
 from remedy.text import nearest
 
-__all__ = ["load_rule"]
+__all__ = ["load_rule", "signals_of"]
 
 _MINUTE_S, _HOUR_S, _DAY_S = 60, 3_600, 86_400
 _COOLDOWN_S = 6 * _HOUR_S
@@ -58,6 +58,7 @@ class _Scope:
     params: Params
     signals: Mapping[str, Any]
     multi_row_signals: Collection[str]
+    broken: Collection[str]
 
 
 def load_rule(
@@ -94,6 +95,18 @@ def load_rule(
                   risk=risk, limits=limits, rollout=rollout, windows=windows, signals=signals)  # fmt: skip
 
 
+def signals_of(document: Document) -> frozenset[str]:
+    """Return the signals that a rule's file names, in its `signal` and its conditions, as far as they can be read."""
+    exempt = document.value(["exempt"], [])
+    routes: list[Route] = [
+        ["exempt", index, "where"] for index in range(len(exempt) if isinstance(exempt, list) else 0)
+    ]
+    texts = [document.value(route) for route in (["when"], ["verify", "until"], *routes)]
+    named = [named_signals(text) for text in texts if isinstance(text, str)]
+    own = document.value(["signal"])
+    return frozenset({own} if isinstance(own, str) else ()).union(*named)
+
+
 def _check_sound_parts(
     document: Document,
     shape: Shape,
@@ -106,8 +119,7 @@ def _check_sound_parts(
     """Look for the mistakes in the sound parts of a rule whose form is wrong somewhere else."""
     if shape.is_sound("rule"):
         check_name(document, "rule", name)
-    if shape.is_sound("change_windows"):
-        load_windows(document)
+    check_sound_windows(document, shape)
     if shape.is_sound("hosts"):
         _check_hosts(document, ["hosts"])
     load_scripts(document, "fix", root=root, folder=(name,), shape=shape)
@@ -232,13 +244,14 @@ def _scope(
         params=params,
         signals={name: other.columns for name, other in others.items() if has_one_row(other)},
         multi_row_signals=frozenset(name for name, other in others.items() if not has_one_row(other)),
+        broken=broken,
     )
 
 
 def _condition(document: Document, route: Route, scope: _Scope | None) -> Condition | None:
-    """Return the condition at route; without a scope it is only parsed, and None."""
+    """Return the condition at route; without a scope, or if it reads a broken signal, it is only parsed, and None."""
     place = document.place(route)
-    if scope is None:
+    if scope is None or (scope.broken and named_signals(document.value(route)) & set(scope.broken)):
         document.problems.extend(parse_problems(document.value(route), place=place))
         return None
     try:

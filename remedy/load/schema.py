@@ -1,7 +1,6 @@
 """The shape of a file: JSON Schema, each violation turned into one message at its place."""
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -10,17 +9,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from remedy.errors import Problem
+from remedy.load.cures import form_cure, list_cure, listed_cure, unknown_key_cure
 from remedy.load.document import Document, Route, path_text
-from remedy.text import nearest, number_text, untrusted
+from remedy.text import number_text, untrusted
 
 if TYPE_CHECKING:
     from jsonschema import Draft202012Validator, ValidationError
 
-__all__ = ["SCHEMA_KINDS", "Shape", "check_parts", "check_shape", "load_schema", "schema_bytes"]
+__all__ = ["SCHEMA_KINDS", "Shape", "check_parts", "check_shape", "load_schema", "schema_bytes", "sound_entries"]
 
 SCHEMA_KINDS = ("rule", "signal", "tests", "remedy", "inventory")
 
-_WORD = re.compile(r"[A-Za-z0-9_.-]{1,40}")
 _ABOUT_KEYS = ("required", "additionalProperties")
 _PROBLEMS_MAX = 100
 _FOR_PEOPLE = ("description", "examples")
@@ -101,6 +100,14 @@ class Shape:
         )
 
 
+def sound_entries(document: Document, shape: Shape | None = None) -> Iterator[tuple[int, Any]]:
+    """Yield the entries of a file that is a list, with their numbers; with a shape those of a sound form."""
+    entries = document.raw
+    for index, raw in enumerate(entries if isinstance(entries, list) else ()):
+        if shape is None or shape.is_sound(index):
+            yield index, raw
+
+
 def check_parts(document: Document, kind: str) -> Shape:
     """Add a problem to the document for each violation of the kind's schema; say which parts are sound."""
     wrong: list[tuple[str | int, ...]] = list(document.doubtful)
@@ -112,7 +119,7 @@ def check_parts(document: Document, kind: str) -> Shape:
         if _is_doubted(document, found):
             continue
         is_of_key = found.of_name or found.keyword == "additionalProperties"
-        problems = list(islice(_problems(document, found), left))
+        problems = [] if _is_mistyped(found) else list(islice(_problems(document, found), left))
         document.problems.extend(each for each in problems if not is_of_key or each.place not in said)
         left -= len(problems)
         if left <= 0:
@@ -130,6 +137,15 @@ def _is_doubted(document: Document, found: _Violation) -> bool:
         path[: len(route)] == route or (route[: len(path)] == path and found.keyword not in _ABOUT_KEYS)
         for route in document.doubtful
     )
+
+
+def _is_mistyped(found: _Violation) -> bool:
+    """Say whether a key is missing only because it is mistyped: that is said of the unknown key."""
+    if found.keyword != "required" or found.schema.get("additionalProperties", True) is not False:
+        return False
+    known = found.schema.get("properties", {})
+    meant = f"did you mean `{_missing_key(found)}`?"
+    return any(unknown_key_cure(str(key), known) == meant for key in found.instance if key not in known)
 
 
 def check_shape(document: Document, kind: str) -> bool:
@@ -190,8 +206,7 @@ def _unknown_keys(document: Document, found: _Violation) -> Iterator[Problem]:
         if key in known:
             continue
         shown = untrusted(str(key), characters_max=60)
-        near = nearest(str(key), known, most=1)
-        cure = f"did you mean `{near[0]}`?" if near else f"known are {', '.join(known)}"
+        cure = unknown_key_cure(str(key), found.schema.get("properties", {}))
         place = document.key_place([*found.path, str(key)])
         yield Problem(place=place, message=f"unknown key `{shown}`{where}", cure=cure)
 
@@ -233,7 +248,8 @@ def _message(found: _Violation) -> tuple[str, str]:
         case "anyOf" if (bounds := _exceeded(found)) is not None:
             return bounds, ""
         case _:
-            return f"must be {wanted or 'of another form'}, not {_kind_of(found.instance)}", ""
+            cure = form_cure(wanted or "", found.instance)
+            return f"must be {wanted or 'of another form'}, not {_kind_of(found.instance)}", cure
 
 
 def _exceeded(found: _Violation) -> str | None:
@@ -246,10 +262,14 @@ def _exceeded(found: _Violation) -> str | None:
     return None if least <= count <= most else f"the count must be from {least} to {most}, not {count}"
 
 
-def _missing(found: _Violation) -> tuple[str, str]:
+def _missing_key(found: _Violation) -> str:
     # jsonschema reports one error per missing key and names it only in its message.
     absent = [str(name) for name in found.limit if name not in found.instance]
-    missing = next((name for name in absent if found.message.startswith(repr(name))), absent[0])
+    return next((name for name in absent if found.message.startswith(repr(name))), absent[0])
+
+
+def _missing(found: _Violation) -> tuple[str, str]:
+    missing = _missing_key(found)
     title = found.schema.get("properties", {}).get(missing, {}).get("title", "")
     title = "" if title.lower() == missing else title[:1].lower() + title[1:]
     because = " (mode: fix needs it)" if found.schema_path[0] == "then" else ""
@@ -258,27 +278,17 @@ def _missing(found: _Violation) -> tuple[str, str]:
 
 def _not_listed(found: _Violation) -> tuple[str, str]:
     allowed = [str(value) for value in found.limit]
-    near = nearest(found.instance, allowed, most=1) if isinstance(found.instance, str) else ()
-    cure = f"did you mean `{near[0]}`?" if near else ""
-    return f"must be {_either(allowed)}, not {_kind_of(found.instance)}", cure
+    return f"must be {_either(allowed)}, not {_kind_of(found.instance)}", listed_cure(found.instance, allowed)
 
 
 def _wrong_type(found: _Violation) -> tuple[str, str]:
     allowed = [found.limit] if isinstance(found.limit, str) else list(found.limit)
     wanted = found.schema.get("x-must-be") or _either([_TYPE_WORDS[name] for name in allowed])
     is_scalar = isinstance(found.instance, (bool, int, float))
-    cure = "put it in quotes" if wanted == "text" and is_scalar else ""
+    cure = "put it in quotes" if wanted == "text" and is_scalar else form_cure(wanted, found.instance)
     if allowed == ["array"]:
-        cure = _list_cure(found.instance, found.schema.get("items"))
+        cure = list_cure(found.instance, found.schema.get("items"))
     return f"must be {wanted}, not {_kind_of(found.instance)}", cure
-
-
-def _list_cure(instance: object, items: object) -> str:
-    """Return how to make a list of such items of what is none."""
-    if isinstance(instance, Mapping):
-        return "write a - before each entry"
-    is_of_text = isinstance(items, Mapping) and items.get("type") == "string"
-    return f"write [{instance}]" if is_of_text and isinstance(instance, str) and _WORD.fullmatch(instance) else ""
 
 
 def _either(words: list[str]) -> str:

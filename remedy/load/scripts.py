@@ -9,6 +9,7 @@ from remedy.load.beneath import read_beneath
 from remedy.load.document import Document, Route
 from remedy.load.schema import Shape
 from remedy.model import Platform, Script
+from remedy.text import nearest, untrusted
 
 __all__ = ["COLLECTOR_TIMEOUT_S_MAX", "FIX_TIMEOUT_S_MAX", "SCRIPT_BYTES_MAX", "load_scripts", "script_digests"]
 
@@ -18,6 +19,8 @@ FIX_TIMEOUT_S_MAX = 3600
 _COLLECTOR_TIMEOUT_S = 20
 _FIX_TIMEOUT_S = 300
 _PLATFORMS = frozenset(platform.value for platform in Platform)
+_PWSH_SHEBANG = re.compile(rb"(?:\xef\xbb\xbf)?#![^\n]*\bpwsh\b")
+_NOT_OF_WINDOWS = {"sh": "a shell script", "bash": "a shell script", "py": "Python"}
 _BOM = b"\xef\xbb\xbf"
 _REBOOT_CODES_WINDOWS = (3010,)
 _REBOOT_CODE_MAX = {Platform.LINUX: 255, Platform.WINDOWS: 65_535}
@@ -79,10 +82,14 @@ def _load_script(
     try:
         body = read_beneath(root, parts, bytes_max=SCRIPT_BYTES_MAX)
     except FileNotFoundError:
-        document.add(at, f"there is no file '{named}' in {'/'.join(folder)}")
+        document.add(at, f"there is no file '{named}' in {'/'.join(folder)}", _near_file(root, folder, named))
         return None
     except ValueError as exc:
         document.add(at, f"'{named}': {exc}", "put the script itself into the folder")
+        return None
+    if (language := _wrong_language(named, body, platform)) is not None:
+        other = next(each for each in Platform if each is not platform)
+        document.add(at, f"{named} is {language} by its name", f"did you mean {route[0]}.{other.value}?")
         return None
     if (wrong := _wrong_body(body, platform)) is not None:
         document.add(at, f"'{named}' {wrong[0]}", wrong[1])
@@ -125,6 +132,27 @@ def _wrong_path(named: str) -> tuple[str, str] | None:
     if "" in parts or "." in parts:
         return f"'{named}' has an empty part or '.'", inside
     return None
+
+
+def _near_file(root: Path, folder: Sequence[str], named: str) -> str:
+    """Return which of the folder's scripts was meant; '' when none has a name like it."""
+    within = root.joinpath(*folder)
+    entries = within.iterdir() if within.is_dir() else ()
+    beside = [entry.name for entry in entries if entry.suffix != ".yaml" and entry.is_file()]
+    near = nearest(named, beside, most=1)
+    return f"did you mean {untrusted(near[0], characters_max=80)}?" if near else ""
+
+
+def _wrong_language(named: str, body: bytes, platform: Platform) -> str | None:
+    """Return what language a script has by its name where its platform would not run it; None where it would."""
+    if _PWSH_SHEBANG.match(body):
+        return None
+    suffix = named.rpartition(".")[2].casefold() if "." in named else ""
+    match platform:
+        case Platform.LINUX:
+            return "PowerShell" if suffix == "ps1" else None
+        case Platform.WINDOWS:  # There PowerShell reads every script, whatever its first line says.
+            return _NOT_OF_WINDOWS.get(suffix)
 
 
 def _wrong_body(body: bytes, platform: Platform) -> tuple[str, str] | None:

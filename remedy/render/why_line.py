@@ -15,7 +15,7 @@ from remedy.text import counted
 __all__ = ["ComesNext", "StoredAnswer", "first_line", "outcome_text", "sentence"]
 
 _OUTCOMES: Mapping[Outcome, str] = {
-    Outcome.FIXED: "it worked, and that was proved by reading it again",
+    Outcome.FIXED: "it worked: it was well when it was checked afterwards",
     Outcome.DONE: "it ended well; what it does shows later, and the next scan decides",
     Outcome.NEEDS_REBOOT: "it ended well, and works once the machine restarts",
     Outcome.NOT_FIXED: "it ended well, and the trouble was still there",
@@ -117,7 +117,7 @@ def sentence(answer: StoredAnswer, incident: RememberedIncident) -> str:
     tried = f"{seen}; a fix was started at {clock_text(started, after=found, now=now)}"
     match incident.standing:
         case IncidentStanding.MENDED:
-            return f"{seen}; mended at {clock_text(ended, after=found, now=now)}, and proved so; {then}"
+            return f"{seen}; mended, and well when it was checked at {clock_text(ended, after=found, now=now)}; {then}"
         case IncidentStanding.CAME_BACK:
             return f"{seen}; mended at {clock_text(ended, after=found, now=now)}, and came back: {then}"
         case IncidentStanding.UNDER_WAY:
@@ -125,8 +125,13 @@ def sentence(answer: StoredAnswer, incident: RememberedIncident) -> str:
             return f"{tried} and may still be at work{until}"
         case IncidentStanding.END_NOT_KNOWN:
             return f"{tried}, and we do not know whether it ran to its end; {then}"
+        case IncidentStanding.EFFECT_NOT_KNOWN if last.outcome is Outcome.FAILED:
+            return f"{tried}: {outcome_text(last)}; {then}"
         case IncidentStanding.EFFECT_NOT_KNOWN:
             return f"{tried}, and we do not know whether it helped; {then}"
+        case IncidentStanding.NOT_JUDGED if last.outcome is Outcome.FIXED:
+            well = f"was well when it was checked at {clock_text(ended, after=found, now=now)}"
+            return f"{seen}; {well}, but {_since(answer, incident)}: it may have come back"
         case IncidentStanding.STILL_THERE | IncidentStanding.AWAITS_SCAN | IncidentStanding.NOT_JUDGED:
             return f"{tried}: {outcome_text(last)}; {then}"
         case IncidentStanding.WELL_AGAIN:
@@ -142,6 +147,15 @@ def _untried(incident: RememberedIncident, then: str, *, now: datetime) -> str:
         return f"{then}; nothing was tried"
     said = outcome_text(planned) if planned.outcome else "no end of that is known"
     return f"found {moment_text(planned.planned_at, now=now)}, and nothing was started: {said}; {then}"
+
+
+def _since(answer: StoredAnswer, incident: RememberedIncident) -> str:
+    """Return what is said of a reading since a fix that worked, of which it is not known what it means."""
+    read_at = answer.remembered.last_read if incident.verdict is None else incident.read_at
+    ago = ago_text(read_at or answer.now, now=answer.now)
+    if incident.verdict is None:
+        return f"the host was read again since, {ago}, and that is not judged here"
+    return f"what it was when last read, {ago}, is not known" + (f" ({incident.reason})" if incident.reason else "")
 
 
 def _then(answer: StoredAnswer, incident: RememberedIncident) -> str:
@@ -162,9 +176,7 @@ def _then(answer: StoredAnswer, incident: RememberedIncident) -> str:
         case None:
             return f"last read {ago}, and what was read is not judged"
         case Verdict.UNKNOWN | Verdict.NOT_APPLICABLE:
-            return f"what it was when last read, {ago}, is not known" + (
-                f" ({incident.reason})" if incident.reason else ""
-            )
+            return _since(answer, incident)
         case _ as never:
             assert_never(never)
 

@@ -18,7 +18,7 @@ def obstacle_text(obstacle: Obstacle) -> str:
     if obstacle.until is not None:
         parts.append(f"until {seconds_text(obstacle.until)}")
     if obstacle.lifted_by and obstacle.lifted_by != "time" and obstacle.lifted_by not in obstacle.reason:
-        parts.append(f"ended by: {obstacle.lifted_by}")
+        parts.append(f"lifted by: {obstacle.lifted_by}")
     return "; ".join(parts)
 
 

@@ -81,11 +81,14 @@ def _reading_of_incident(answer: StoredAnswer, incident: RememberedIncident) -> 
     verdict = incident.verdict.value if incident.verdict is not None else Verdict.UNKNOWN.value
     when = f"{seconds_text(read_at)}, {ago_text(read_at, now=answer.now)}"
     what = row_text(incident.row, without=incident.key) if incident.row is not None else incident.reason
+    last = incident.last
+    ended_at = None if last is None else last.outcome_at or last.started_at
+    before = "before the fix: " if ended_at is not None and read_at <= ended_at else ""
     if not incident.is_old:
-        return f"{verdict} at {when}: {what}"
+        return f"{before}{verdict} at {when}: {what}"
     limit = answer.max_ages_s.get(incident.rule)
     counts = f": one counts for {duration_text(limit)}" if limit is not None else ""
-    return f"was {verdict} at {when} (old{counts}): {what}"
+    return f"{before}was {verdict} at {when} (old{counts}): {what}"
 
 
 def _execution_rows(executions: Sequence[PastExecution]) -> list[tuple[Any, ...]]:

@@ -3,7 +3,9 @@ The newest reading of each host and signal, in one readings file, for `why --sto
 
 Where the newest one says nothing (the host was not reached, a collector failed), the
 newest that did is kept in a second file beside it. Both are a convenience, no evidence:
-a run that dies while it writes leaves each file as it was before.
+a run that dies while it writes leaves each file as it was before, and what it dies
+between loses nothing: the second file drops a reading only when a later store finds
+a newer one that says something in the first.
 """
 
 import json
@@ -27,6 +29,7 @@ from remedy.text import untrusted
 __all__ = ["KeptReadings", "StoredHosts", "store_readings", "stored_hosts", "stored_readings"]
 
 _CURE = "remove the file, the next scan makes a new one"
+_READS_MAX = 10
 _SAID = frozenset({ReadingStatus.OK.value, ReadingStatus.NOT_APPLICABLE.value})
 _Place = tuple[str, str]
 
@@ -57,6 +60,11 @@ class _Stored:
             if known.get(place[1]) == digests.get(place[1], known.get(place[1]))
         }
         self.digests = {**known, **digests}
+
+    def drop_behind(self, newest: "_Stored") -> None:
+        """Drop the lines of which a newest one says something."""
+        said = {place for place, line in newest.lines.items() if line.is_said}
+        self.lines = {place: line for place, line in self.lines.items() if place not in said}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,6 +140,7 @@ def store_readings(
     with short_lock(path.with_name(path.name + ".lock")):
         newest, before = _read(path), _read(_beside(path))
         had_before = bool(before.lines)
+        before.drop_behind(newest)
         newest.drop_changed(digests)
         before.drop_changed(digests)
         for reading in readings:
@@ -152,9 +161,8 @@ def _merge(newest: _Stored, before: _Stored, place: _Place, line: _Line) -> None
     known = newest.lines.get(place)
     if known is None or known.at <= line.at:
         newest.lines[place] = line
-        if line.is_said:
-            before.lines.pop(place, None)
-        elif known is not None and known.is_said:
+        # Before one that says something the earlier one stays, until a later store: the newest is written after it.
+        if known is not None and known.is_said:
             before.lines[place] = known
         return
     earlier = before.lines.get(place)
@@ -178,10 +186,20 @@ def stored_hosts(path: Path) -> StoredHosts | None:
     """
     Return what is stored of all hosts; None when nothing was ever stored.
 
+    Read without the lock, for a reader may not be allowed to write: again, when a run stored meanwhile.
+
     Raises:
-        StateError: a file cannot be read, or is no readings file.
+        StateError: a file cannot be read, is no readings file, or is replaced again and again.
     """
-    newest, before = _read(path), _read(_beside(path))
+    for _ in range(_READS_MAX):
+        version = _version(path)
+        newest, before = _read(path), _read(_beside(path))
+        # At most one store has replaced the second file since, and each keeps what the newest does not say.
+        if _version(path) == version:
+            break
+    else:
+        raise StateError(f"stored readings {path} are replaced again and again; try again")
+    before.drop_behind(newest)
     if newest.collected_at is None and before.collected_at is None:
         return None
     return StoredHosts(newest, before, file=str(path))
@@ -218,6 +236,17 @@ def _as_stored(raw: Mapping[str, Any]) -> Reading:
 def _beside(path: Path) -> Path:
     """Return the file of what was said before the newest reading came to nothing."""
     return path.with_name(f"{path.stem}-before{path.suffix}")
+
+
+def _version(path: Path) -> tuple[int, int, int] | None:
+    """Return what tells a file from the one that replaces it; None when there is none."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    except OSError as exc:
+        raise StateError(f"stored readings {path} cannot be read: {exc.strerror}") from exc
+    return found.st_ino, found.st_mtime_ns, found.st_size
 
 
 def _text(path: Path) -> str | None:

@@ -155,9 +155,11 @@ def _fix_differences(case: FixCase, answer: CageAnswer) -> Iterator[Difference]:
     first, *again = answer.runs
     yield from _ending_differences(case, first, about="")
     yield from _output_differences(case, first)
+    yield from _left_differences(case, first, about="")
     yield from _file_differences(case, answer.before, first.after)
     for run in again:
         yield from _ending_differences(case, run, about="the second run's ")
+        yield from _left_differences(case, run, about="the second run's ")
         yield from _second_differences(case, first.after, run.after)
 
 
@@ -170,6 +172,13 @@ def _ending_differences(case: FixCase, run: CageRun, *, about: str) -> Iterator[
         yield _difference(case, f"{about}ending", case.ending.value, said, _said(result))
     elif result.ending is FixEnding.FINISHED and result.exit_code != case.exit_code:
         yield _difference(case, f"{about}exit code", str(case.exit_code), str(result.exit_code), _said(result))
+
+
+def _left_differences(case: FixCase | CollectCase, run: CageRun, *, about: str) -> Iterator[Difference]:
+    """A process that goes on when its script has ended can change anything later."""
+    if run.left:
+        names = untrusted(", ".join(run.left), characters_max=_SHOWN_MAX)
+        yield _difference(case, f"{about}processes", "none left running", f"it left a process running: {names}")
 
 
 def _said(result: FixResult | CollectorOutput) -> tuple[str, ...]:
@@ -277,6 +286,7 @@ def _collect_differences(case: CollectCase, answer: CageAnswer) -> Iterator[Diff
         yield _difference(case, "reading", "rows", _status(reading), _said(run.result))
     elif case.rows is not None:
         yield from _row_differences(case, reading.rows)
+    yield from _left_differences(case, run, about="")
     yield from _file_differences(case, answer.before, run.after)
 
 

@@ -71,7 +71,7 @@ def _survivor_lines(suite: Suite) -> Iterator[str]:
 
 
 def summary_line(suite: Suite) -> str:
-    """Return the last line: how many rules and cases, and what they came to."""
+    """Return the last line: how many rules and cases, what they came to, and which signals have none."""
     failed, broken, skipped = (suite.of(state) for state in (State.FAILED, State.BROKEN, State.SKIPPED))
     cases = [each for each in failed if each.kind is not Kind.RULE]
     lacking = {each.rule for each in failed if each.kind is Kind.RULE}
@@ -83,8 +83,9 @@ def summary_line(suite: Suite) -> str:
     if not parts:
         parts = ["all passed" if not skipped else f"{suite.cases - len(skipped)} passed"]
     parts.extend([f"{len(skipped)} skipped ({_reasons(skipped)})"] if skipped else [])
+    bare = f"; signals without cases: {', '.join(suite.bare_signals)}" if suite.bare_signals else ""
     of_signals = f" and {counted(suite.signals, 'signal')}" if suite.signals else ""
-    return f"{counted(suite.rules, 'rule')}{of_signals}, {counted(suite.cases, 'case')}: {', '.join(parts)}"
+    return f"{counted(suite.rules, 'rule')}{of_signals}, {counted(suite.cases, 'case')}: {', '.join(parts)}{bare}"
 
 
 def _reasons(skipped: Sequence[CheckedCase]) -> str:
@@ -99,6 +100,7 @@ def suite_json(suite: Suite) -> dict[str, Any]:
         "test": 1,
         "rules": suite.rules,
         "signals": suite.signals,
+        "signals_without_cases": list(suite.bare_signals),
         "cases": suite.cases,
         **{state.value: len(suite.of(state)) for state in State},
         "results": [_tested_json(each) for each in suite.tested],

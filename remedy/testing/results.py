@@ -52,7 +52,7 @@ class CheckedCase:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Suite:
     """
-    All that was tested; `signals` are those with cases of their collectors.
+    All that was tested; `signals` are those with cases of their collectors, `bare_signals` those without.
 
     `coverage` and `survivors` are None when they were not asked for; `mutants` is
     how many mistakes were planted, `unplanted` are the rules in which none was, for
@@ -61,6 +61,7 @@ class Suite:
 
     rules: int
     signals: int = 0
+    bare_signals: tuple[str, ...] = ()
     tested: tuple[CheckedCase, ...]
     coverage: tuple[RuleCoverage, ...] | None = None
     survivors: tuple[Survivor, ...] | None = None

@@ -9,10 +9,11 @@ from typing import TypeVar
 
 from remedy.cage import Cage
 from remedy.errors import FilesError, NothingNamed, Problem, UsageError
-from remedy.load.cases import Case, cases_of, read_tests
+from remedy.load.cases import Case, cases_of, survey_tests
 from remedy.load.document import Document
 from remedy.load.fix_cases import CollectCase, FixCase, load_collect_cases, load_fix_cases
 from remedy.load.repository import Repository, Survey, survey_repository
+from remedy.load.schema import Shape
 from remedy.testing.checking import broken_file, check_cases, check_kinds, without_cases
 from remedy.testing.coverage import RuleCoverage, rule_coverage
 from remedy.testing.fixes import run_collect_cases, run_fix_cases
@@ -65,6 +66,7 @@ class _Found:
     mutants: int = 0
     rules: int = 0
     signals: int = 0
+    bare_signals: list[str] = field(default_factory=list)
 
 
 def find_targets(paths: Sequence[Path]) -> tuple[Target, ...]:
@@ -108,7 +110,8 @@ def run_suite(
     A file that is broken spoils only what depends on it. Scripts run in the cage only.
 
     Raises:
-        NothingNamed: a rule that is asked for does not exist, or no case has the text in its name.
+        NothingNamed: a rule that is asked for does not exist, a signal that is named has no
+            cases, or no case has the text in its name.
     """
     surveys = [(target, survey_repository(target.root, today=today)) for target in targets]
     _refuse_unknown(asked, [survey for _, survey in surveys])
@@ -122,15 +125,17 @@ def run_suite(
             progress(f"testing {name}, {len(found.tested)} cases so far")
             _test_rule(target.root / name / _TESTS, survey.repository, name, asked, cage, found)
         for name in sorted(signals & survey.repository.signals.keys()):
+            progress(f"testing {name}, {len(found.tested)} cases so far")
             path = target.root / "signals" / name / _TESTS
-            if path.exists():
-                progress(f"testing {name}, {len(found.tested)} cases so far")
-                _test_signal(path, survey.repository, name, asked, cage, found)
+            has_cases = _test_signal(path, survey.repository, name, asked, cage, found)
+            if not has_cases and target.signals is not None:
+                raise NothingNamed(f"signal {name} has no cases; write {path}, or name a rule that reads it")
     if asked.text and not any(each.name for each in found.tested):
         raise NothingNamed(f"--keyword {asked.text}: no case has this in its name or its rule's")
     suite = Suite(
         rules=found.rules,
         signals=found.signals,
+        bare_signals=() if asked.text else tuple(found.bare_signals),
         tested=tuple(found.tested),
         coverage=tuple(found.coverage) if asked.coverage else None,
         survivors=tuple(found.survivors) if asked.mutants else None,
@@ -178,10 +183,10 @@ class _Read:
     problems: tuple[Problem, ...] = ()
 
 
-def _read(path: Path, take: Callable[[Document], _Read]) -> _Read:
+def _read(path: Path, take: Callable[[Document, Shape], _Read]) -> _Read:
     try:
-        document, is_sound = read_tests(path)
-        found = take(document) if is_sound else _Read()
+        document, shape = survey_tests(path)
+        found = take(document, shape)
         problems: Sequence[Problem] = document.problems
     except FilesError as exc:
         problems = exc.problems
@@ -195,9 +200,9 @@ def _test_rule(path: Path, repository: Repository, name: str, asked: Asked, cage
         found.tested.append(without_cases(rule, file=str(path)))
         return
 
-    def take(document: Document) -> _Read:
-        fixes = load_fix_cases(document, signals, rule)
-        return _Read(cases=cases_of(document, repository, rule), fixes=fixes)
+    def take(document: Document, shape: Shape) -> _Read:
+        fixes = load_fix_cases(document, signals, rule, shape)
+        return _Read(cases=cases_of(document, repository, rule, shape), fixes=fixes)
 
     read = _read(path, take)
     if read.problems:
@@ -221,13 +226,20 @@ def _test_rule(path: Path, repository: Repository, name: str, asked: Asked, cage
     found.tested.extend(_in_threads(lambda case: run_fix_cases([case], cage), fixes))
 
 
-def _test_signal(path: Path, repository: Repository, name: str, asked: Asked, cage: Cage, found: _Found) -> None:
+def _test_signal(path: Path, repository: Repository, name: str, asked: Asked, cage: Cage, found: _Found) -> bool:
+    """Run the cases of a signal; return whether it has any, or a file that is broken."""
     signal = repository.signals[name]
-    read = _read(path, lambda document: _Read(collectors=load_collect_cases(document, signal)))
+    read = _Read()
+    if path.exists():
+        read = _read(path, lambda document, shape: _Read(collectors=load_collect_cases(document, signal, shape)))
+    if not read.problems and not read.collectors:
+        found.bare_signals.append(name)
+        return False
     found.signals += 1
     found.tested.extend(broken_file(name, problem) for problem in read.problems)
     meant = [case for case in read.collectors if _is_meant(name, case.name, asked)]
     found.tested.extend(_in_threads(lambda case: run_collect_cases([case], cage), meant))
+    return True
 
 
 _Scripted = TypeVar("_Scripted", FixCase, CollectCase)

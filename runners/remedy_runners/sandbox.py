@@ -24,18 +24,20 @@ from remedy_runners.payload import collect_payload, fix_payload, remote_command
 from remedy_runners.pieces import KILL_AFTER_S, interpreter_of
 from remedy_runners.sandbox_evidence import holes
 from remedy_runners.sandbox_filter import FILTERED_MACHINES, seccomp_filter
+from remedy_runners.sandbox_markers import missing_markers, numbered_id, without_markers
 from remedy_runners.sandbox_process import Caged, Descriptors, Gone, Late
 from remedy_runners.sandbox_root import PROGRAM_FOLDERS, SHOWN, Root, RootMissing, build_root
 from remedy_runners.sandbox_seen import SnapshotOdd, read_evidence, read_snapshot
-from remedy_runners.sandbox_texts import bubblewrap_words, first_process, limit_words, probed_places
+from remedy_runners.sandbox_texts import LEFT_S, bubblewrap_words, first_process, limit_words, probed_places
 
 __all__ = ["BubblewrapCage"]
 
-_READY_S = 15.0
+_READY_S = 30.0
+_TRIES_MAX = 3
 _PREPARE_S = 30.0
 _LOOK_S = 30.0
 _GRACE_S = 8.0
-_LEFT_S = 1.0
+_MARKED = (FixEnding.FINISHED, FixEnding.TIMED_OUT)
 _TOOLS = {"setpriv": "util-linux", "choom": "util-linux", "prlimit": "util-linux"}
 _SETTINGS = Path("/proc/sys")
 _SPARE_UIDS = (1_879_048_192, 64_711)
@@ -43,6 +45,10 @@ _SPARE_UIDS = (1_879_048_192, 64_711)
 
 class _Missing(Exception):
     """No cage can be had here, or it does not hold; nothing was started."""
+
+
+class _NotMade(_Missing):
+    """bubblewrap ended before there was a cage."""
 
 
 class _Broken(Exception):
@@ -69,10 +75,8 @@ class BubblewrapCage:
         if self._missing:
             return CageAnswer(skipped=self._missing)
         try:
-            root = build_root(job)
             _check_interpreter(job)
-            with _started(job, root) as caged:
-                return _conversation(job, root, caged)
+            return _answer(job)
         except (_Missing, RootMissing) as exc:
             return CageAnswer(skipped=str(exc))
         except (_Broken, SnapshotOdd) as exc:
@@ -141,6 +145,25 @@ def _check_interpreter(job: CageJob) -> None:
         raise _Missing(f"the script is for {name}, which is not on this machine; install it")
 
 
+def _answer(job: CageJob) -> CageAnswer:
+    """Return what was seen; a cage that failed for what came or went beside the programs meanwhile is made anew."""
+    root = build_root(job)
+    for _ in range(_TRIES_MAX - 1):
+        try:
+            return _in_cage(job, root)
+        except _NotMade:
+            again = build_root(job)
+            if again.words == root.words:
+                raise
+            root = again
+    return _in_cage(job, root)
+
+
+def _in_cage(job: CageJob, root: Root) -> CageAnswer:
+    with _started(job, root) as caged:
+        return _conversation(job, root, caged)
+
+
 @contextlib.contextmanager
 def _started(job: CageJob, root: Root) -> Iterator[Caged]:
     """Start the cage's first process, which waits for leave; everything in it ends with the block."""
@@ -190,8 +213,10 @@ def _check_holds(caged: Caged, *, uid: int) -> None:
     """
     try:
         word, *written = caged.answer(within_s=_READY_S).split(" ")
-    except (Late, Gone) as exc:
+    except Late as exc:
         raise _Missing(_why_not_made(caged)) from exc
+    except Gone as exc:
+        raise _NotMade(_why_not_made(caged)) from exc
     if word != "ready":
         raise _Missing(f"the cage could not be made: it {word} {' '.join(written)}")
     try:
@@ -222,7 +247,7 @@ def _conversation(job: CageJob, root: Root, caged: Caged) -> CageAnswer:
     code = caged.answer(within_s=_PREPARE_S).rpartition(" ")[2]
     if code != "0":
         raise _Broken(f"what the case prepares could not be made: {one_line(caged.errors)}")
-    before = _look(caged)
+    before = without_markers(_look(caged), job.script, runs=0)
     runs = tuple(_run(job, caged, number) for number in range(job.runs))
     return CageAnswer(before=before, runs=runs)
 
@@ -247,15 +272,20 @@ def _run(job: CageJob, caged: Caged, number: int) -> CageRun:
     command = remote_command(payload, become_root=job.script.become_root)
     caged.order(b"run\n" + command.encode("utf-8") + b"\n" + payload)
     within_s = job.script.timeout_s + KILL_AFTER_S + _GRACE_S
-    caged.hear(answer, within_s=within_s, left_s=_LEFT_S)
-    if isinstance(answer, FixAnswer):
-        return CageRun(result=_fix_result(answer), after=_look(caged))
-    return CageRun(result=_collector_output(answer), after=_look(caged))
+    left = caged.hear(answer, within_s=within_s, left_s=LEFT_S)
+    result = _fix_result(answer) if isinstance(answer, FixAnswer) else _collector_output(answer)
+    seen = _look(caged)
+    if isinstance(result, FixResult) and result.ending in _MARKED:
+        for path in missing_markers(seen, job.script, runs=number + 1):
+            raise _Broken(
+                f"{path}, which the loader makes, is not there: it was taken away, or there was no room for it"
+            )
+    return CageRun(result=result, after=without_markers(seen, job.script, runs=number + 1), left=left)
 
 
 def _numbered(fix: FixJob, number: int) -> FixJob:
     """Return the job of a run: each run is an execution of its own, or its marker would refuse it."""
-    execution_id = f"{fix.execution_id}-{number + 1}"
+    execution_id = numbered_id(fix, number)
     return FixJob(
         execution_id=execution_id,
         script=fix.script,

@@ -127,8 +127,9 @@ class _Mount:
 
 def _mounts(text: str) -> list[_Mount] | None:
     found = []
-    for line in text.splitlines():
-        words = line.split()
+    # The kernel writes a blank, a newline or a backslash in a name as a number, and every other character as it is.
+    for line in text.removesuffix("\n").split("\n"):
+        words = line.split(" ")
         if len(words) < 10 or "-" not in words[6:]:
             return None
         dash = words.index("-", 6)

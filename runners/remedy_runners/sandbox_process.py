@@ -203,9 +203,11 @@ class Caged:
         archive, self._archive, self._archive_size = b"".join(self._archive), [], 0
         return archive, int(code)
 
-    def hear(self, answer: Answer, *, within_s: float, left_s: float) -> None:
+    def hear(self, answer: Answer, *, within_s: float, left_s: float) -> tuple[str, ...]:
         """
         Listen to a run until all its processes have ended; what it left running is ended left_s after its end.
+
+        Returns the names of what it left running.
 
         Raises:
             Late: it did not end in time, or printed too much.
@@ -224,10 +226,11 @@ class Caged:
                 self._wait(deadline, what="it did not end in time", most_s=0.1)
                 if answer.too_much:
                     raise Late("it prints without end")
-            self._lines.pop(0)
+            _ran, *left = self._lines.pop(0).split("\t")
             while any([self._read(_OUTPUT), self._read(_ERRORS)]):
                 continue
             answer.end()
+            return tuple(sorted(set(left)))
         finally:
             self._answer = None
 

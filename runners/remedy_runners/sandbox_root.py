@@ -77,6 +77,7 @@ _LINKS: Mapping[str, str] = {"/var/run": "/run", "/var/lock": "/run/lock"}
 _LINKS_AT_ONCE = 1000
 # Where the kernel or the cage makes what is there; a test cannot put a file into a folder of these.
 _KERNEL = ("/dev", SHOWN)
+_SHARED_MEMORY = "/dev/shm/"  # noqa: S108 - of the cage.
 
 
 class RootMissing(Exception):
@@ -134,7 +135,8 @@ class _Maker:
         in_proc = {each.path: each.text for each in prepared if each.path.startswith("/proc/")}
         prepared = [each for each in prepared if each.path not in in_proc]
         for each in prepared:
-            if any(each.path == place or each.path.startswith(f"{place}/") for place in (*_KERNEL, "/proc")):
+            is_made = any(each.path == place or each.path.startswith(f"{place}/") for place in (*_KERNEL, "/proc"))
+            if is_made and not each.path.startswith(_SHARED_MEMORY):
                 raise RootMissing(
                     f"{each.path} cannot be prepared: the kernel, or the cage itself, makes what is there"
                 )

@@ -12,6 +12,7 @@ from remedy_runners.sandbox_root import PROGRAM_FOLDERS, SHOWN, TOOLS_PATH
 __all__ = [
     "CAPABILITIES",
     "HOME",
+    "LEFT_S",
     "MEMORY_BYTES_MAX",
     "PROCESSES_MAX",
     "ROOT_BYTES",
@@ -36,12 +37,21 @@ HOME: Mapping[bool, str] = {True: "/root", False: "/home/remedy"}
 CAPABILITIES = ("CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID")
 """What root may do in a cage: as it likes with the files of the made-up root."""
 
+LEFT_S = 1.0
+"""What a script left running may take so long to end by itself; then it was left behind."""
+
+_LEFT_ROUND_S = 0.02
+_LEFT_CHARACTERS_MAX = 200
 _FILE_BYTES_MAX = 256 * 1024**2
 _SHARED_BYTES = 16 * 1024**2
 _UID = {True: "0", False: "1000"}
 
-# What was left running is ended before anybody looks at the disk, and before the
-# answers `ran`: until nobody is there, for a killed process may still be at work.
+# What was left running is given time to end by itself, then named, then ended: before
+# anybody looks at the disk, and before the answers `ran`, until nobody is there, for a
+# killed process may still be at work. Left are all but those of the first process's own
+# group, which are the loader's own: a script has another one. A crowd is not waited for,
+# because the shell could not start another `sleep` beside it; nor is what held the
+# output open until TERM came, for that was waited for already.
 _FIRST_PROCESS = r"""
 LC_ALL=C; export LC_ALL
 exec 5<&0 </dev/null
@@ -51,7 +61,33 @@ end_all() {
   set -- /proc/[0-9]*
   while [ $# -gt 1 ]; do sleep 0.005; kill -KILL -1; set -- /proc/[0-9]*; done
 } 2>/dev/null
-trap true TERM
+find_left() {
+  left= crowd=
+  set -- /proc/[0-9]*
+  if [ $# -gt @CROWD@ ]; then crowd=1; fi
+  for process in "$@"; do
+    name= state= group=
+    while IFS=':	' read -r key value; do
+      case $key in
+        Name) name=$value;;
+        State) state=${value%% *};;
+        NSpgid) group=$value; break;;
+      esac
+    done <"$process/status"
+    case $state:$group in :*|[ZX]:*|*:1) ;; *) left="$left	$name";; esac
+    if [ "${#left}" -gt @LEFT_CHARACTERS@ ]; then return; fi
+  done
+} 2>/dev/null
+wait_for_left() {
+  rounds=0
+  find_left
+  while [ -n "$left" ] && [ -z "$crowd$waited" ] && [ "$rounds" -lt @LEFT_ROUNDS@ ]; do
+    sleep @LEFT_ROUND_S@
+    rounds=$((rounds + 1))
+    find_left
+  done
+}
+trap waited=1 TERM
 prlimit --nproc=@PROCESSES@:@PROCESSES@ --pid $$ || { say 'lost its limit of processes'; exit 1; }
 holes=
 for place in "$@"; do
@@ -71,17 +107,18 @@ while IFS=' ' read -r word size <&5; do
       say "prepared $?";;
     run)
       IFS= read -r command <&5
+      waited=
       env -i HOME="$HOME" USER="$USER" LOGNAME="$USER" SHELL=/bin/sh \
         ${XDG_RUNTIME_DIR:+XDG_RUNTIME_DIR="$XDG_RUNTIME_DIR"} \
         PATH=@PATH@ sh -c "$command" <&5 3>&- 4>&- 5<&- &
       wait "$!"
+      wait_for_left
       end_all
-      say ran;;
+      say "ran$left";;
     look)
       tar --create --format=pax --one-file-system --numeric-owner --anchored --no-wildcards --atime-preserve=system \
-        --exclude=./run/remedy --exclude=./run/user/1000/remedy --exclude=./.host --exclude=./dev --exclude=./proc \
-        --exclude=./etc/ld.so.cache \
-        --directory=/ --file=- -- . @VOLUMES@ >&4
+        --exclude=./.host --exclude=./dev --exclude=./proc --exclude=./etc/ld.so.cache \
+        --directory=/ --file=- -- . dev/shm @VOLUMES@ >&4
       say "looked $?";;
     *) exit 1;;
   esac
@@ -92,8 +129,19 @@ done
 def first_process(volumes: Sequence[str]) -> str:
     """Return the script of the first process; `volumes` are mount points to look at beside the root."""
     looked_at = " ".join(_quoted(f".{volume}") for volume in volumes)
-    text = _FIRST_PROCESS.replace("@PROCESSES@", str(PROCESSES_MAX)).replace("@PATH@", ":".join(PROGRAM_FOLDERS))
-    return text.replace("@VOLUMES@", looked_at)
+    values = {
+        "PROCESSES": str(PROCESSES_MAX),
+        "PATH": ":".join(PROGRAM_FOLDERS),
+        "CROWD": str(PROCESSES_MAX // 4),
+        "LEFT_CHARACTERS": str(_LEFT_CHARACTERS_MAX),
+        "LEFT_ROUND_S": str(_LEFT_ROUND_S),
+        "LEFT_ROUNDS": str(round(LEFT_S / _LEFT_ROUND_S)),
+        "VOLUMES": looked_at,
+    }
+    text = _FIRST_PROCESS
+    for name, value in values.items():
+        text = text.replace(f"@{name}@", value)
+    return text
 
 
 def _quoted(text: str) -> str:

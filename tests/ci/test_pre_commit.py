@@ -108,3 +108,19 @@ def test_real_git_hook_runs_them(line: CommandLine) -> None:
     assert good.returncode == 0, good.stderr
     assert bad.returncode != 0
     assert "rules/low-disk/rule.yaml" in bad.stderr + bad.stdout
+
+
+@pytest.mark.parametrize("hooks", ["of the repository", "of remedy"])
+@pytest.mark.parametrize(
+    "changed",
+    [
+        *("hosts", "hosts.ini", "hosts.yml", "hosts.yaml", "inventory.json", "inventory/prod", "inventory/prod.ini"),
+        *("inventories/prod/hosts", "production.ini", "group_vars/all", "group_vars/web/main.yml", "host_vars/web-1"),
+        *("inventory/group_vars/all", "inventory/host_vars/web-1.yml", "remedy.yaml"),
+    ],
+)
+def test_validate_looks_at_every_form_of_inventory(line: CommandLine, changed: str, hooks: str) -> None:
+    """A commit of an inventory in any of its forms, or of variables beside it, is validated."""
+    files = {hook["id"]: hook["files"] for hook in (_own_hooks(line) if hooks == "of the repository" else _HOOKS)}
+
+    assert re.search(files["remedy-validate"], changed)

@@ -486,3 +486,38 @@ def test_init_takes_a_fresh_clone(run: Run, tmp_path: Path) -> None:
     assert left.returncode == 1
     assert "used exists and is not an empty folder" in left.stderr
     assert [each.name for each in (tmp_path / "used").iterdir()] == ["notes"]
+
+
+def test_init_takes_a_new_repository_and_keeps_what_it_has(run: Run, tmp_path: Path) -> None:
+    """The files that a hoster puts into a new repository are in nobody's way: kept as they are, and named."""
+    theirs = ("README.md", "LICENSE", ".gitignore", ".gitattributes")
+    (tmp_path / "clone" / ".git").mkdir(parents=True)
+    for name in theirs:
+        (tmp_path / "clone" / name).write_text("theirs")
+
+    made = run("init", ".", cwd=tmp_path / "clone")
+
+    assert made.returncode == 0, made.stderr
+    assert {(tmp_path / "clone" / name).read_text() for name in theirs} == {"theirs"}
+    assert (tmp_path / "clone" / "rules").is_dir()
+    assert "kept as they were: .gitattributes, .gitignore, LICENSE, README.md" in made.stdout
+    assert "README.md" not in made.stdout.splitlines()[0]
+
+
+def test_init_never_follows_a_link_of_the_folder(run: Run, tmp_path: Path) -> None:
+    """A README.md that leads to nothing is kept too: nothing is written where it leads."""
+    (tmp_path / "clone").mkdir()
+    (tmp_path / "clone" / "README.md").symlink_to(tmp_path / "elsewhere")
+
+    made = run("init", "clone")
+
+    assert made.returncode == 0, made.stderr
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_init_has_git_ignore_what_remedy_writes(run: Run, tmp_path: Path) -> None:
+    """Saved readings and plans, which tell of hosts, are not committed by chance."""
+    made = run("init", "repo")
+
+    assert (tmp_path / "repo" / ".gitignore").read_text().split() == ["readings.jsonl", "plan.json"]
+    assert ".gitignore" in made.stdout.splitlines()[0]

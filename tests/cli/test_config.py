@@ -253,3 +253,16 @@ def test_page_names_every_setting_and_variable() -> None:
 def test_help_has_an_example(line: CommandLine) -> None:
     """The help shows how it is typed."""
     assert re.search(r"^ +remedy config", line.remedy("config", "--help").out, re.MULTILINE)
+
+
+def test_same_value_twice_overrules_nothing(line: CommandLine) -> None:
+    """What names the same value as the one that holds is not overruled; another value is."""
+    (line.directory / "rules").mkdir()
+    (line.directory / "inventory.yaml").write_text("all: {hosts: {a: {}}}\n")
+    (line.directory / "remedy.yaml").write_text("rules: ./rules\ninventory: inventory.yaml\n")
+
+    same = _settings(line)
+    other = _settings(line, "--inventory", "b,")
+
+    assert (same["rules"]["overrules"], same["inventory"]["overrules"]) == ([], [])
+    assert {each["value"] for each in other["inventory"]["overrules"]} == {"inventory.yaml"}

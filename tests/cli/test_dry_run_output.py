@@ -1,6 +1,7 @@
 """A dry run for programs and for CI: published schemas, lines, saved readings, and no connection."""
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -159,6 +160,15 @@ def test_signal_without_readings_is_not_judged(checkout: Checkout, of: str) -> N
     assert "no readings: signal" in comment.out
     assert "nothing would be started" in comment.out
     assert why in text.out
+
+
+def test_time_of_saved_readings_is_said_to_the_second(checkout: Checkout) -> None:
+    """For people seconds are enough, on both streams, and one host is a host."""
+    done = checkout.line.remedy(*_OFFLINE)
+
+    assert re.search(r"^as of \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ \(readings.jsonl\)", done.out, re.MULTILINE)
+    assert re.search(r"as of \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$", done.err, re.MULTILINE)
+    assert "1 hosts" not in done.out + done.err
 
 
 def test_host_without_readings_is_not_judged(checkout: Checkout) -> None:

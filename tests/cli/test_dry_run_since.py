@@ -192,3 +192,21 @@ def test_what_cannot_be_meant_is_refused(checkout: Checkout, words: tuple[str, .
 
     assert (done.code, done.out) == (1, "")
     assert len(done.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("revision", "cure"),
+    [
+        ("origin/main", "run `git fetch origin main` first"),
+        ("origin/release/2", "run `git fetch origin release/2` first"),
+        ("nonesuch", "name a commit, tag or branch, such as origin/main"),
+        ("origin/", "name a commit, tag or branch, such as origin/main"),
+        ("origin/a;b", "name a commit, tag or branch, such as origin/main"),
+    ],
+)
+def test_unknown_branch_of_origin_names_the_fetch(checkout: Checkout, revision: str, cure: str) -> None:
+    """A branch of origin that this clone does not have is fetched with the command that the message names."""
+    done = checkout.line.remedy("apply", "--dry-run", "--offline", "--readings", "readings.jsonl", "--since", revision)
+
+    assert done.code == 1
+    assert done.err.endswith(f"--since {revision}: git knows no such revision here; {cure}\n")

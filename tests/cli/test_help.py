@@ -137,3 +137,12 @@ def test_page_on_commands_forgets_nothing() -> None:
     for path, command in COMMANDS.items():
         assert f"\n## remedy {' '.join(path)}\n" in text
         assert all(param.opts[0] in text for param in command.params if param.param_type_name == "option")
+
+
+@pytest.mark.parametrize("command", COMMANDS.values(), ids=[" ".join(path) for path in COMMANDS])
+def test_help_names_no_type_of_python(command: Any) -> None:
+    """Arguments and options are named as one types them: no `HOST <str>`, no `PATH <list[str]>`."""
+    with command.make_context("remedy", [], resilient_parsing=True) as context:
+        shown = command.get_help(context)
+
+    assert re.findall(r"<(?:str|int|float|bool|list.*?)>", shown) == []

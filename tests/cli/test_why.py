@@ -211,6 +211,27 @@ def test_host_is_found_by_what_a_person_types(tmp_path: Path, asked: str) -> Non
     assert "healthy name=a" in done.out
 
 
+def test_header_of_why_is_short_unless_something_is_wrong(tmp_path: Path) -> None:
+    """Two lines say where rules, inventory and state are from; a stop file that is set, and a freeze, add theirs."""
+    line = repository(tmp_path)
+    planted(line, "a", 9)
+    calm = here(line, "why", "WEB-1").err.splitlines()
+    line.remedy("stop", "drill")
+    (tmp_path / "remedy.yaml").write_text(
+        "freezes: [{from: 2020-01-01T00:00, to: 2999-01-01T00:00, zone: UTC, reason: year end}]\n"
+    )
+    held = here(line, "why", "web-1").err.splitlines()
+
+    assert calm == [
+        "rules from rules; inventory inventory.yaml",
+        f"state {line.state} (REMEDY_STATE); web-1, asked for as WEB-1",
+    ]
+    assert len(held) == 4
+    assert held[2].startswith("stop file ")
+    assert "STOPPED: drill" in held[2]
+    assert "year end" in held[3]
+
+
 def test_name_that_may_be_two_hosts_is_refused_with_both(tmp_path: Path) -> None:
     """A name without its domain that two hosts have is exit 6, names them, and contacts nobody."""
     line = repository(tmp_path)
@@ -250,7 +271,7 @@ def test_host_that_is_not_reached_is_answered_from_what_is_stored(tmp_path: Path
     assert "it failed (exit code 3)" in done.out
     assert document.json["stored"] is True
     assert document.json["reached"]["ending"] in ("unreachable", "refused")
-    assert document.json["incidents"][0]["standing"] == "still_there"
+    assert document.json["incidents"][0]["standing"] == "effect_not_known"
 
 
 def test_unreadable_ledger_is_never_none(tmp_path: Path) -> None:

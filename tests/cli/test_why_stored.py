@@ -17,7 +17,7 @@ from remedy.model import Outcome, ReadingStatus
 from remedy.state.directory import StateDirectory
 from remedy.state.ledger import Ledger
 from tests.cli.command_line import CommandLine
-from tests.cli.why_repository import NOW, A, attempted, here, hosts, ledger_of, planted, repository, stored
+from tests.cli.why_repository import A, attempted, here, hosts, ledger_of, now, planted, repository, stored
 
 MINUTE = timedelta(minutes=1)
 DAY = timedelta(days=1)
@@ -41,15 +41,19 @@ def test_fix_that_worked_is_told_from_beginning_to_end(tmp_path: Path) -> None:
     assert line.remedy("scan").code == 0
     assert line.remedy("apply", "--yes").code == 0
 
-    before = here(line, "why", "web-1", "--stored").out.splitlines()[0]
+    first_answer = here(line, "why", "web-1", "--stored")
+    before = first_answer.out.splitlines()[0]
     line.remedy("scan")
     after = here(line, "why", "web-1", "--stored")
 
     assert before.startswith("web-1: A planted level is high (name=a): found today ")
-    assert "; mended at " in before
-    assert before.endswith(", and proved so; not read again since")
+    assert "; mended, and well when it was checked at " in before
+    assert before.endswith("; not read again since")
+    assert "read       before the fix: match at " in first_answer.out
+    assert "proved" not in first_answer.out
     assert after.code == 0
-    assert after.out.splitlines()[0].endswith("and proved so; it was well when last read, less than a minute ago")
+    assert after.out.splitlines()[0].endswith("; it was well when last read, less than a minute ago")
+    assert "before the fix" not in after.out
     assert "stands as  mended" in after.out
     assert "next       nothing; each scan looks again" in after.out
 
@@ -92,8 +96,8 @@ def test_nothing_tried_is_told_with_what_holds_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("outcome", "rows", "said", "never"),
     [
-        (Outcome.FIXED, None, "and proved so; not read again since", "know"),
-        (Outcome.FIXED, LOW, "and proved so; it was well when last read, 5 minutes ago", "know"),
+        (Outcome.FIXED, None, "; mended, and well when it was checked at ", "know"),
+        (Outcome.FIXED, LOW, "; it was well when last read, 5 minutes ago", "know"),
         (Outcome.FIXED, HIGH, "and came back: it was so when last read, 5 minutes ago", "proved"),
         (Outcome.DONE, None, "what it does shows later, and the next scan decides; not read again since", "mended"),
         (Outcome.NEEDS_REBOOT, None, "works once the machine restarts", "mended"),
@@ -144,7 +148,7 @@ def test_lost_one_that_was_reconciled_is_told_with_what_the_machine_said(tmp_pat
     planned = attempted(line, Outcome.LOST, ago=50 * MINUTE)
     ledger = ledger_of(line)
     said = {"found": "ended", "exit_code": 0, "proves_end": True, "reason": "marker", "actor": "alice"}
-    ledger.reconcile(planned.id, run_id="reconcile-1", at=NOW, **said)
+    ledger.reconcile(planned.id, run_id="reconcile-1", at=now(), **said)
     ledger.close()
 
     told = first(line)
@@ -209,7 +213,7 @@ def test_first_seen_is_the_oldest_plan(tmp_path: Path) -> None:
 
     (incident,) = here(line, "why", "web-1", "--stored", "-o", "json").json["incidents"]
 
-    assert incident["first_seen"].startswith((NOW - 3 * DAY).strftime("%Y-%m-%dT%H:%M"))
+    assert incident["first_seen"].startswith((now() - 3 * DAY).strftime("%Y-%m-%dT%H:%M"))
     assert [each["outcome"] for each in incident["executions"]] == ["unreachable", "failed"]
 
 
@@ -267,6 +271,34 @@ def test_nothing_known_is_4_and_unknown_name_6(tmp_path: Path) -> None:
     assert "high-level?" in rule.err
 
 
+def test_group_is_said_to_be_one_and_some_of_its_hosts_are_named(tmp_path: Path) -> None:
+    """Who asks for a group is told so, with how many hosts it has and the first of them; exit 6."""
+    line = repository(tmp_path)
+    hosts(line, {f"web-{number}": {} for number in range(1, 8)})
+    stored(line, ("web-1", MINUTE, ReadingStatus.OK, LOW))
+
+    done = here(line, "why", "web", "--stored")
+
+    assert done.code == 6
+    assert "HOST web is a group of 7 hosts, such as web-1, web-2, web-3, web-4, web-5; name one" in done.err
+
+
+@pytest.mark.parametrize(
+    ("asked", "guess"),
+    [("web-1.other.org", ""), ("web-3.b.org", "web-2.b.org?"), ("web-2.bb.org", "web-2.b.org?"), ("wbe-9", "web-9?")],
+)
+def test_guess_of_a_host_is_none_that_differs_in_name_and_domain(tmp_path: Path, asked: str, guess: str) -> None:
+    """A mistyped name or a mistyped domain is guessed at; another host of another domain is nobody's mistyping."""
+    line = repository(tmp_path)
+    hosts(line, {"web-2.b.org": {}, "web-9": {}})
+    stored(line, ("web-9", MINUTE, ReadingStatus.OK, LOW))
+
+    done = here(line, "why", asked, "--stored")
+
+    assert done.code == 6
+    assert done.err.rstrip().endswith(guess or "nothing is known of a host of that name")
+
+
 def test_missing_state_directory_is_no_answer(tmp_path: Path) -> None:
     """A state directory that does not exist is rather a wrong one: exit 1, and how to name it."""
     line = repository(tmp_path)
@@ -288,7 +320,12 @@ def test_facts_alone_are_shown_and_not_judged(tmp_path: Path) -> None:
     document = here(line, "why", "web-1", "--stored", "-o", "json").json
 
     assert done.code == 0
-    assert done.out.splitlines()[0].endswith("and proved so; last read 5 minutes ago, and what was read is not judged")
+    assert "; was well when it was checked at " in done.out.splitlines()[0]
+    assert done.out.splitlines()[0].endswith(
+        ", but the host was read again since, 5 minutes ago, and that is not judged here: it may have come back"
+    )
+    assert "mended" not in done.out
+    assert "stands as  not judged" in done.out
     assert "name=a level=9" in done.out
     assert "no rules and no inventory at hand" in done.out
     assert document["judged"] is False
@@ -382,7 +419,7 @@ def test_ledger_with_a_hot_journal_is_read_from_its_copy(tmp_path: Path) -> None
 
     told = first(line)
 
-    assert "and proved so" in told
+    assert "; mended, and well when it was checked at " in told
     assert {path.name: path.read_bytes() for path in line.state.iterdir() if path.is_file()} == before
 
 
@@ -399,7 +436,7 @@ def test_ledger_that_is_being_written_is_read_all_the_same(tmp_path: Path) -> No
     writer.execute("ROLLBACK")
     writer.close()
     assert told.code == 0
-    assert "and proved so" in told.out
+    assert "; mended, and well when it was checked at " in told.out
     assert "not committed" not in told.out
 
 
@@ -477,7 +514,7 @@ def test_service_desk_reads_with_read_permission_alone(open_directory: Path) -> 
     assert NOTHING not in done.stderr
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("web-1: high-level (name=a): found today ")
-    assert "and proved so" in done.stdout
+    assert "; mended, and well when it was checked at " in done.stdout
     assert "EVENTS [] RUNNERS []" in done.stderr
 
 

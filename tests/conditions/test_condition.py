@@ -54,6 +54,7 @@ def test_public_names_are_these() -> None:
         "CheckedCondition",
         "RESERVED_WORDS",
         "compile_condition",
+        "named_signals",
         "parse_problems",
     ]
 

@@ -40,6 +40,16 @@ PASTS = st.builds(
 )
 
 
+@pytest.mark.parametrize("verdict", [None, Verdict.UNKNOWN])
+def test_reading_after_a_mend_that_is_not_judged_leaves_it_open(verdict: Verdict | None) -> None:
+    """What was read since a fix that worked, and is not judged, may be that it came back; not so if read before."""
+    since = standing_of(PAST, verdict, read_at=NOW - HOUR / 4, now=NOW)
+    before = standing_of(PAST, verdict, read_at=NOW - 2 * HOUR, now=NOW)
+
+    assert since is IncidentStanding.NOT_JUDGED
+    assert before is IncidentStanding.MENDED
+
+
 @given(
     last=st.none() | PASTS,
     verdict=st.none() | st.sampled_from(Verdict),
@@ -144,8 +154,16 @@ def test_row_that_is_gone_is_not_known_to_be_well() -> None:
     (incident,) = _remembered(reading(DISK, "web-1", {"mount": "/srv", "free_percent": 60}), past=(failed,)).incidents
 
     assert incident.verdict is Verdict.UNKNOWN
-    assert incident.standing is IncidentStanding.STILL_THERE
+    assert incident.standing is IncidentStanding.EFFECT_NOT_KNOWN
     assert incident.reason == "the row is gone"
+
+
+@pytest.mark.parametrize("outcome", [Outcome.FAILED, Outcome.UNVERIFIED, Outcome.LOST])
+def test_fix_of_which_no_reading_says_otherwise_is_not_called_useless(outcome: Outcome) -> None:
+    """A fix may have mended it before it failed: only `not_fixed` and `refused` say that the trouble is still there."""
+    (incident,) = _remembered(past=(replace(PAST, outcome=outcome, end_proved=True),)).incidents
+
+    assert incident.standing is IncidentStanding.EFFECT_NOT_KNOWN
 
 
 def test_host_that_was_only_tried_is_not_known() -> None:

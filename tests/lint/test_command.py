@@ -43,7 +43,7 @@ def test_findings_come_all_at_once_and_end_with_3(here: CommandLine) -> None:
     assert ran.code == 3
     assert [line.partition(" ")[0] for line in lines] == ["mend.sh:1:1:", "mend.sh:2:1:"]
     assert lines[0].startswith("mend.sh:1:1: R101 warning: a failure is swallowed: ")
-    assert lines[1].startswith("mend.sh:2:1: R202 the machine is restarted or shut down: reboot; ")
+    assert lines[1].startswith("mend.sh:2:1: R202 error: the machine is restarted or shut down: reboot; ")
     assert ran.err == f"1 script (1 sh): 1 error, 1 warning; {NAMELESS}\n"
 
 
@@ -265,7 +265,9 @@ def test_shebang_that_remedy_does_not_honour_is_the_finding(here: CommandLine) -
     ran = here.remedy("lint", _script(here, "#!/usr/bin/perl -w\nmy $x = `reboot`;\n", "mend"))
 
     assert ran.code == 3
-    assert ran.out.startswith("mend:1:1: R304 the shebang names no program that remedy starts, so sh runs the script: ")
+    assert ran.out.startswith(
+        "mend:1:1: R304 error: the shebang names no program that remedy starts, so sh runs the script: "
+    )
     assert len(ran.out.splitlines()) == 1
 
 

@@ -51,9 +51,9 @@ def _schema() -> Any:
 
 
 def test_text_has_a_line_for_each_finding_and_each_gap() -> None:
-    """A line is file:line:col: CODE sentence; cure. What is no error says so; what is allowed has none."""
+    """A line is file:line:col: CODE sentence; cure. Each says its level; what is allowed has none."""
     assert lint_lines(LINTED) == [
-        "a.sh:3:5: R202 it is wrong; mend it",
+        "a.sh:3:5: R202 error: it is wrong; mend it",
         "a.sh:4:5: R101 warning: it is wrong; mend it",
         "a b,c:d%.sh:5:5: SC2086 note: it is wrong; mend it",
         "/srv/x.ps1: not linted: remedy's own checks need tree_sitter_pwsh; pip install it",

@@ -150,7 +150,6 @@ def test_problems_of_all_files_come_together(root: Path) -> None:
     assert [line.split(" ")[0] for line in _said(root)] == [
         "low-disk/rule.yaml:11:19:",
         "low-disk/rule.yaml:13:7:",
-        "signals/reboot/signal.yaml:1:1:",
         "signals/reboot/signal.yaml:2:1:",
     ]
 
@@ -444,3 +443,11 @@ def test_folder_whose_folders_hold_no_rule_is_refused(tmp_path: Path) -> None:
     (tmp_path / "rules" / "notes").mkdir(parents=True)
 
     assert _said(tmp_path / "rules") == [f"{tmp_path}/rules: holds no rule; a rule is a folder with a rule.yaml in it"]
+
+
+def test_broken_signal_is_not_also_said_of_conditions_that_read_it(root: Path) -> None:
+    """A condition on a signal that is there and broken says nothing of it: the signal's own mistake is enough."""
+    _change(root / "low-disk/rule.yaml", "when: ", "when: reboot.uptime_days > 1 and ")
+    _change(root / "signals/reboot/signal.yaml", "title: ", "titel: ")
+
+    assert [line.split(" ")[0] for line in _said(root)] == ["signals/reboot/signal.yaml:2:1:"]

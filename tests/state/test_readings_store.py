@@ -1,5 +1,6 @@
 """The newest readings of each host and signal, kept over scans."""
 
+import contextlib
 import errno
 import os
 from dataclasses import replace
@@ -9,6 +10,7 @@ import pytest
 
 from remedy.errors import Place, StateError
 from remedy.model import Column, ColumnType, Reading, ReadingStatus, RowPromise, Signal
+from remedy.state import readings_store
 from remedy.state.disk import Disk
 from remedy.state.readings_store import store_readings, stored_hosts, stored_readings
 from tests.state.builders import NOW, FailingDisk
@@ -263,3 +265,58 @@ def test_group_may_read_only_what_is_in_a_shared_directory(tmp_path, mode, expec
 
     assert {path.stat().st_mode & 0o777 for path in folder.glob("*.jsonl")} == {expected}
     assert (folder / "readings.jsonl.lock").stat().st_mode & 0o777 == 0o600
+
+
+def _storing_before_the_second_file(monkeypatch, path, stores):
+    """Make a reader meet stores between its two files: one list of readings for each time it reads them."""
+    read = readings_store._read
+
+    def interleaved(file):
+        if file != path and stores:
+            minutes, *each = stores.pop(0)
+            with monkeypatch.context() as patch:
+                patch.setattr(readings_store, "_read", read)
+                for one in each:
+                    store(path, one, minutes=minutes)
+        return read(file)
+
+    monkeypatch.setattr(readings_store, "_read", interleaved)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_reader_loses_nothing_to_stores_between_its_two_files(tmp_path, monkeypatch, count):
+    """A host that is back, gone, and back while its readings are read has said something in what is read."""
+    path = tmp_path / "readings.jsonl"
+    store(path, reading("web-1"))
+    store(path, gone(minutes=1))
+    news = [reading("web-1", minutes=2, free=9.0), gone(minutes=3), reading("web-1", minutes=4, free=8.0)]
+    _storing_before_the_second_file(monkeypatch, path, [(4, *news[:count])])
+
+    kept = stored_hosts(path).of(["web-1"], SIGNALS)
+
+    assert kept.said == ((reading("web-1", minutes=4, free=8.0) if count == 3 else news[0]),)
+    assert kept.tried == ((news[1],) if count == 2 else ())
+
+
+def test_reader_meets_a_store_that_is_half_written(tmp_path):
+    """Between the second file and the first of a store, as after a run that died there, nothing said is lost."""
+    path = tmp_path / "readings.jsonl"
+    store(path, reading("web-1"))
+    store(path, gone(minutes=1))
+
+    for number in range(1, 7):
+        disk = FailingDisk(fail_at=number)
+        with contextlib.suppress(StateError):
+            store(path, reading("web-1", minutes=2, free=9.0), disk=disk.disk)
+        [said] = stored_hosts(path).of(["web-1"], SIGNALS).said
+        assert said in (reading("web-1"), reading("web-1", minutes=2, free=9.0))
+
+
+def test_files_that_never_rest_are_an_error(tmp_path, monkeypatch):
+    """A reader that meets a store each time says so in the end, and shows no mixture."""
+    path = tmp_path / "readings.jsonl"
+    store(path, reading("web-1"))
+    _storing_before_the_second_file(monkeypatch, path, [(each, gone(minutes=each)) for each in range(1, 30)])
+
+    with pytest.raises(StateError, match="replaced again and again; try again"):
+        stored_hosts(path)

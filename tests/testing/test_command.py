@@ -39,7 +39,7 @@ def test_passing_cases_say_one_line(line: CommandLine) -> None:
 
     ran = line.remedy("test")
 
-    assert (ran.code, ran.out, ran.err) == (0, "2 rules, 5 cases: all passed\n", "")
+    assert (ran.code, ran.out, ran.err) == (0, "2 rules, 5 cases: all passed; signals without cases: flag, gauge\n", "")
 
 
 def test_failing_case_shows_expected_actual_and_why(line: CommandLine) -> None:
@@ -55,7 +55,7 @@ def test_failing_case_shows_expected_actual_and_why(line: CommandLine) -> None:
         "    expected  match of thing=x\n"
         "    actual    healthy\n"
         "    because   thing=x: `level > params.above` is false  [level=4, params.above=5]\n"
-        "2 rules, 6 cases: 1 failed\n"
+        "2 rules, 6 cases: 1 failed; signals without cases: flag, gauge\n"
     )
 
 
@@ -75,7 +75,7 @@ def test_rule_without_enough_cases_fails(line: CommandLine, tests: str | None, s
 
     assert ran.code == 3
     assert ran.out.startswith(said)
-    assert ran.out.endswith("1 rule without cases that are needed\n")
+    assert ran.out.endswith("1 rule without cases that are needed; signals without cases: flag, gauge\n")
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_what_is_run_can_be_chosen(line: CommandLine, path: list[str], counts: s
     ran = line.remedy("test", *path)
 
     assert ran.code == 0, ran.out
-    assert f"{counts}: all passed\n" in ran.out
+    assert f"{counts}: all passed" in ran.out
 
 
 def test_path_may_be_the_folder_one_is_in(line: CommandLine) -> None:
@@ -166,7 +166,7 @@ def test_json_has_every_case(line: CommandLine) -> None:
 
     document = ran.json
     [failed] = [each for each in document["results"] if each["state"] == "failed"]
-    assert (ran.code, ran.err) == (3, "2 rules, 6 cases: 1 failed\n")
+    assert (ran.code, ran.err) == (3, "2 rules, 6 cases: 1 failed; signals without cases: flag, gauge\n")
     assert (document["test"], document["cases"], document["passed"], document["failed"]) == (1, 6, 5, 1)
     assert (failed["rule"], failed["name"], failed["line"]) == ("high", "a case", 43)
     assert failed["differences"][0]["actual"] == "healthy"
@@ -207,7 +207,7 @@ def test_coverage_and_mutants_are_told_and_strict_fails(line: CommandLine) -> No
         "coverage: 4 of 5 parts of conditions are shown from every side",
         *[line for line in ran.out.splitlines() if "no case would notice" in line],
         ran.out.splitlines()[-2],
-        "2 rules, 5 cases: all passed",
+        "2 rules, 5 cases: all passed; signals without cases: flag, gauge",
     ]
     assert ran.out.splitlines()[-2].startswith("mutants: the cases notice ")
     assert strict.code == 3
@@ -244,3 +244,27 @@ def test_command_says_the_same_in_any_order_and_place(line: CommandLine, tmp_pat
 
     assert json.loads(first.out) == json.loads(second.out)
     assert first.out == second.out
+
+
+@pytest.mark.parametrize("path", ["rules/signals/gauge", "rules/signals/gauge/"])
+def test_named_signal_without_cases_is_exit_6(line: CommandLine, path: str) -> None:
+    """A signal that is named and has no cases has not passed: nothing was tested."""
+    write_rules(line.directory, _cases(""))
+
+    ran = line.remedy("test", path)
+
+    assert (ran.code, ran.out) == (6, "")
+    assert ran.err == (
+        "remedy: signal gauge has no cases; write rules/signals/gauge/tests.yaml, or name a rule that reads it\n"
+    )
+
+
+def test_signals_without_cases_are_named_for_programs(line: CommandLine) -> None:
+    """JSON names them too; a signal that is named beside a rule is refused just the same."""
+    write_rules(line.directory, _cases(""))
+
+    whole, named = line.remedy("test", "-o", "json"), line.remedy("test", "rules/high", "rules/signals/gauge")
+
+    assert (whole.code, whole.json["signals_without_cases"]) == (0, ["flag", "gauge"])
+    assert "signals without cases: flag, gauge" in whole.err
+    assert named.code == 6

@@ -10,6 +10,7 @@ from remedy.cage import CageJob
 from remedy_runners import sandbox, sandbox_process
 from remedy_runners.sandbox_evidence import ALLOWED_CAPABILITIES, Evidence, holes
 from remedy_runners.sandbox_filter import FILTERED_MACHINES, seccomp_filter
+from remedy_runners.sandbox_root import Root
 from tests.testing.cages import fix_job
 
 _OWN = {name: f"{name}:[1]" for name in ("user", "mnt", "pid", "net", "ipc", "uts")}
@@ -126,6 +127,38 @@ def _mounted(line: str) -> dict[str, str]:
 def test_hole_is_named(changes: dict[str, Any], said: str) -> None:
     """Each way in which a cage would not hold is seen in what the kernel says of it."""
     assert said in holes(replace(_GOOD, **changes))
+
+
+@pytest.mark.parametrize("name", ["a\x0bb", "a\x1cb", "a\u2028b", "a\x85b", "a\xa0b", "\udcff", "a\\134b", "a\\040b"])
+def test_odd_name_of_a_mount_hides_nothing_and_breaks_nothing(name: str) -> None:
+    """The kernel writes blanks, newlines and backslashes as numbers, all else as it is: nothing else parts words."""
+    hidden = f"99 1 0:77 / /.host/usr/{name} ro,nodev - tmpfs tmpfs rw\n"
+    written = hidden.replace("ro,nodev", "rw,nodev")
+
+    assert holes(replace(_GOOD, mounts=_GOOD.mounts + hidden)) == ()
+    assert [each for each in holes(replace(_GOOD, mounts=_GOOD.mounts + written)) if each.endswith("can be written")]
+
+
+def test_folder_that_goes_while_a_cage_is_made_is_no_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder beside the programs that is gone once bubblewrap starts is looked for anew, and the script runs."""
+    _run()
+    build = sandbox.build_root
+    made: list[Root] = []
+
+    def build_root(job: CageJob) -> Root:
+        root = build(job)
+        if not made:
+            at = root.words.index("--perms")
+            gone = ("--size", "4096", "--tmpfs", "/.host/usr/share\\gone", "--remount-ro", "/.host/usr/share\\gone")
+            root = replace(root, words=(*root.words[:at], *gone, *root.words[at:]))
+        made.append(root)
+        return root
+
+    monkeypatch.setattr(sandbox, "build_root", build_root)
+
+    answer = sandbox.BubblewrapCage().run(CageJob(script=fix_job(b"#!/bin/sh\necho ran\n")))
+
+    assert (answer.skipped, len(answer.runs), len(made)) == ("", 1, 2)
 
 
 def _without(*words: str) -> Callable[[list[str]], list[str]]:

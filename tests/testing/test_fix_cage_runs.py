@@ -101,6 +101,78 @@ def test_ending_and_code_are_the_scripts(script: bytes, ending: FixEnding, code:
     assert (result.ending, result.exit_code) == (ending, code)
 
 
+_AWAY = b"</dev/null >/dev/null 2>&1 3<&- &\n"
+
+
+@pytest.mark.parametrize(
+    ("script", "left"),
+    [
+        (
+            b'#!/bin/sh\nnohup setsid sh -c "sleep 60; rm -rf /var/log /etc" '
+            + _AWAY
+            + b"tail -f /etc/passwd "
+            + _AWAY
+            + b"cp /usr/bin/sleep '/tmp/a b\nc'; setsid '/tmp/a b\nc' 60 "
+            + _AWAY,
+            ("a b\\nc", "sh", "sleep", "tail"),
+        ),
+        (b"#!/bin/sh\nsetsid sleep 60 &\n", ("sleep",)),
+        (b"#!/bin/sh\nfor n in $(seq 200); do setsid sleep 60 " + _AWAY + b"done\n", ("sleep",)),
+    ],
+    ids=["away", "holds the output", "crowd"],
+)
+def test_process_left_running_is_named(script: bytes, left: tuple[str, ...]) -> None:
+    """
+    What goes on when the script has ended is named, wherever it hides, and whether it holds the output or not.
+
+    Also where there are so many that no further process could be waited with.
+    """
+    answer = _run(script)
+
+    assert answer.runs[0].left == left
+
+
+def test_what_ends_soon_is_waited_for_and_what_it_wrote_is_seen() -> None:
+    """A child that outlives its script for a moment is not left behind; a file that it writes late is seen."""
+    answer = _run(b"#!/bin/sh\nsetsid sh -c 'sleep 0.2; echo late >/srv/late' " + _AWAY)
+
+    assert answer.runs[0].left == ()
+    assert answer.runs[0].after["/srv/late"].content == b"late\n"
+
+
+@pytest.mark.parametrize("as_root", [True, False], ids=["root", "ordinary user"])
+def test_what_the_loader_makes_is_no_change_and_what_a_script_makes_beside_it_is(*, as_root: bool) -> None:
+    """Of lock and markers only what the loader writes is left out, in each run; shared memory is looked at."""
+    folder = "/run/remedy" if as_root else "/run/user/1000/remedy"
+    script = f"""#!/bin/sh
+cd {folder}
+echo x >"$REMEDY_EXECUTION-mine"; echo x >$REMEDY_EXECUTION/mine; echo x >/dev/shm/$REMEDY_EXECUTION
+"""
+
+    answer = _run(script.encode(), runs=2, as_root=as_root, files=(_file("/dev/shm/before"),))
+
+    assert answer.runs[1].after["/dev/shm/before"].content == b"text"
+    first = {f"{folder}/test-1-mine", f"{folder}/test-1/mine", "/dev/shm/test-1"}
+    assert set(answer.runs[0].after) - set(answer.before) == first
+    second = {path.replace("test-1", "test-2") for path in first}
+    assert set(answer.runs[1].after) - set(answer.runs[0].after) == second
+    assert [run.left for run in answer.runs] == [(), ()]
+
+
+def test_lock_that_a_script_writes_is_a_change() -> None:
+    """The loader's lock is empty; what a script writes there, or makes of the folder's mode, is seen."""
+    answer = _run(b"#!/bin/sh\necho x >/run/remedy/lock; chmod 755 /run/remedy\n")
+
+    assert set(answer.runs[0].after) - set(answer.before) == {"/run/remedy", "/run/remedy/lock"}
+
+
+def test_script_that_takes_its_marker_away_is_an_error() -> None:
+    """Without its marker a host could run a fix twice: a script that removes it is broken."""
+    answer = _run(b"#!/bin/sh\nrm -rf /run/remedy\n")
+
+    assert "which the loader makes, is not there" in answer.broken
+
+
 def test_held_machine_runs_nothing() -> None:
     """The hold file of a host counts in a cage as well, with its reason."""
     answer = _run(b"#!/bin/sh\necho ran\n", files=(_file("/etc/remedy/hold", "moving house\n"),))

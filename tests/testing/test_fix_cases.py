@@ -102,6 +102,13 @@ def test_fix_is_run_twice_unless_it_says_otherwise(tmp_path: Path) -> None:
     assert (once.runs, once.ending) == (1, FixEnding.TIMED_OUT)
 
 
+def test_shared_memory_can_be_prepared_and_expected(tmp_path: Path) -> None:
+    """What lies in /dev/shm is compared, and so a case can name it."""
+    [case] = _fixes(tmp_path, "- {fix: a, files: {/dev/shm/a: x}, expect: {files: {/dev/shm/a: gone}}}\n")
+
+    assert [each.path for each in case.machine.files] == list(case.files) == ["/dev/shm/a"]
+
+
 def test_case_of_a_collector_is_read_whole(tmp_path: Path) -> None:
     """Rows with null for what is left out, or why there are none."""
     rows, failed, absent = _collectors(
@@ -171,6 +178,7 @@ def test_case_of_a_collector_is_read_whole(tmp_path: Path) -> None:
         ),
         ("- {fix: a, volumes: {/usr/share: 1 MiB}, expect: {}}", "volumes./usr/share: cannot be a volume: programs"),
         ("- {fix: a, volumes: {/proc: 1 MiB}, expect: {}}", "volumes./proc: cannot be a volume: programs"),
+        ("- {fix: a, volumes: {/dev/shm/a: 1 MiB}, expect: {}}", "volumes./dev/shm/a: cannot be a volume: programs"),
         (
             "- {fix: a, files: {/proc/x: {link: /a}}, expect: {}}",
             "files./proc/x: cannot be a link: in /proc only files",

@@ -168,6 +168,16 @@ def test_same_holds_a_file_that_a_fix_must_not_touch() -> None:
     assert _checked(case, after=_with({"/etc/kept": _file(b"kept", written_ns=9)})).state is State.FAILED
 
 
+@pytest.mark.parametrize("number", [0, 1])
+def test_process_left_running_fails_the_case(number: int) -> None:
+    """What a fix leaves running could do anything later: it fails the case, in the second run as well."""
+    runs = [CageRun(result=_result(), after=_AFTER, left=("rm", "sh") if each == number else ()) for each in (0, 1)]
+    [checked] = run_fix_cases([_CASE], _Answering(CageAnswer(before=_BEFORE, runs=tuple(runs))))
+
+    assert checked.state is State.FAILED
+    assert "it left a process running: rm, sh" in checked.message
+
+
 def test_notes_of_stand_ins_may_grow_in_a_second_run() -> None:
     """What lies below /calls may differ after the second run, but not go unnamed after the first."""
     noted = _with({"/calls/done": _file(b"start\n")})
@@ -296,12 +306,17 @@ _ROWS = '{"mount":"/b","free_gib":null}\n{"mount":"/a","free_gib":2}\n'
 
 
 def _collected(
-    case: CollectCase = _COLLECT, *, stdout: str = _ROWS, code: int = 0, after: Snapshot = _BEFORE
+    case: CollectCase = _COLLECT,
+    *,
+    stdout: str = _ROWS,
+    code: int = 0,
+    after: Snapshot = _BEFORE,
+    left: tuple[str, ...] = (),
 ) -> CheckedCase:
     output = CollectorOutput(
         ending=CollectorEnding.EXITED, exit_code=code, stdout=_captured(stdout), stderr=_captured("why\n")
     )
-    answer = CageAnswer(before=_BEFORE, runs=(CageRun(result=output, after=after),))
+    answer = CageAnswer(before=_BEFORE, runs=(CageRun(result=output, after=after, left=left),))
     cage = _Answering(answer)
     [checked] = run_collect_cases([case], cage)
     assert isinstance(cage.jobs[0].script, CollectJob)
@@ -340,6 +355,14 @@ def test_collector_that_changes_anything_fails() -> None:
 
     assert checked.state is State.FAILED
     assert "/tmp/cache: expected as it was, for the case does not name it, is a new file" in checked.message
+
+
+def test_collector_that_leaves_a_process_fails() -> None:
+    """What a collector leaves running goes on after every scan, and on a host nobody ends it."""
+    checked = _collected(left=("sleep",))
+
+    assert checked.state is State.FAILED
+    assert checked.message == "processes: expected none left running, is it left a process running: sleep"
 
 
 def test_reason_of_a_failed_reading_is_compared() -> None:

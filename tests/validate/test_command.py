@@ -1,6 +1,7 @@
 """`remedy validate` as a person or a CI calls it: forms, --strict, names, exit codes."""
 
 import json
+import shutil
 import subprocess
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -105,6 +106,7 @@ def test_mistyped_variable_is_warned_of(here: CommandLine) -> None:
 def test_every_line_of_a_message_says_who_speaks(here: CommandLine) -> None:
     """A message of several lines on stderr has the prefix on each of them."""
     _change(here, "owner: tests@example.org", "ownr: tests@example.org")
+    _change(here, "mode: observe", "mode: obsrve")
     lines = here.remedy("scan").err.splitlines()
 
     assert len(lines) > 1
@@ -140,6 +142,62 @@ def test_path_of_a_rule_says_what_concerns_it(here: CommandLine, path: str) -> N
     assert "other" not in ran.out
     assert ran.out.startswith("rules/flag-high/tests.yaml:1:")
     assert "elsewhere; `remedy validate rules` shows them all" in ran.err
+
+
+@pytest.mark.parametrize("path", ["rules/flag-high", "rules/flag-high/rule.yaml"])
+@pytest.mark.parametrize("condition", ["level > 1", "level > 1 and other.level > 2"])
+def test_signal_that_a_rule_reads_concerns_it(here: CommandLine, path: str, condition: str) -> None:
+    """The mistakes of the rule's own signal and of those that its conditions name are said with its own."""
+    _change(here, "level > params.above and level < 3", condition)
+    name = "other" if "other" in condition else "flag"
+    _signal_beside(here, "other")
+    _signal_beside(here, "unread")
+    for each in (name, "unread"):
+        file = here.directory / "rules" / "signals" / each / "signal.yaml"
+        file.write_text(file.read_text().replace("title: ", "titel: "))
+    wrong = here.remedy("validate", path)
+    (here.directory / "rules" / "signals" / name / "signal.yaml").unlink()
+    gone = here.remedy("validate", path)
+
+    assert wrong.out == f"rules/signals/{name}/signal.yaml:2:1: unknown key `titel`; did you mean `title`?\n"
+    assert gone.out == f"rules/signals/{name}: holds no signal.yaml; add it, or move the folder away\n"
+    assert [ran.err.splitlines()[-1] for ran in (wrong, gone)] == [
+        "1 problem elsewhere; `remedy validate rules` shows them all"
+    ] * 2
+    assert (wrong.code, gone.code) == (1, 1)
+
+
+def _signal_beside(line: CommandLine, name: str) -> None:
+    folder = line.directory / "rules" / "signals" / name
+    shutil.copytree(folder.with_name("flag"), folder)
+    (folder / "signal.yaml").write_text((folder / "signal.yaml").read_text().replace("signal: flag", f"signal: {name}"))
+
+
+@pytest.mark.parametrize("form", ["text", "json", "github", "sarif", "junit"])
+def test_folder_that_settings_name_and_is_gone_is_a_problem_at_its_line(here: CommandLine, form: str) -> None:
+    """A rules folder that is not there is a mistake of remedy.yaml like any other, in every form."""
+    (here.directory / "remedy.yaml").write_text("inventory: inventory.yaml\nrules: gone\n")
+    ran = here.remedy("validate", "-o", form)
+    said = {
+        "text": "remedy.yaml:2:1: there is no folder of rules 'gone'\n",
+        "json": '"line": 2',
+        "github": "::error file=remedy.yaml,line=2,col=1,title=invalid::",
+        "sarif": '"startLine": 2',
+        "junit": "remedy.yaml:2:1: there is no folder of rules",
+    }
+
+    assert ran.code == 1
+    assert said[form] in ran.out
+    assert "there is no folder of rules" in ran.out
+
+
+def test_nothing_to_validate_is_said_with_how_to_begin(tmp_path: Path) -> None:
+    """Where there are no rules, whoever is new learns of the command that makes some."""
+    ran = CommandLine(tmp_path).remedy("validate")
+
+    assert (ran.code, ran.out) == (1, "")
+    assert "no rules are named" in ran.err
+    assert "`remedy init`" in ran.err
 
 
 def test_path_of_a_signal_and_its_folder_from_inside(here: CommandLine) -> None:

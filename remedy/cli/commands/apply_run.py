@@ -72,7 +72,7 @@ class RealRun:
         loaded, talk = self._loaded, self._talk
         runners = make_runners(self._options, self._caller, loaded.inventory, secrets=self._secrets)
         loaded.state.prepare()
-        talk.say(*loaded.header, f"run        {self._run_id}")
+        talk.say(*loaded.header)
         stopped, frozen = loaded.state.stop_reason(), loaded.frozen
         if stopped or frozen:
             said = f"stopped: {stopped}; nobody was contacted; `remedy start` lifts it"
@@ -146,6 +146,8 @@ class RealRun:
         asked = {"accept_matched": flags.accept_matched, "plan_file": flags.plan, "from_run": flags.from_run}
         facts.update({name: str(value) for name, value in asked.items() if value is not None})
         evidence.open(actor=self._caller.identity, command=self._caller.command, facts=facts)
+        # An id that is shown is one that can be asked for: from here on there is an audit file of it.
+        talk.say(f"run        {self._run_id}")
         self._close_dead(ledger, audit, evidence, around.locks)
         proposal = self._proposal(ledger, around, stop)
         plan = proposal.plan
@@ -154,8 +156,8 @@ class RealRun:
         if not talk.as_json:
             show_plan(self._loaded, plan, proposal.seen, talk)
             talk.result(coverage_text(proposal.coverage, proposal.host_ends))
-        if unread := self._secrets.read_ahead(references_of_plan(plan, self._loaded.repository.signals)):
-            return self._not_agreed(proposal, evidence, stop, why="; ".join(unread))
+        if unread := self._unread(plan):
+            return self._not_agreed(proposal, evidence, stop, why=unread)
         if plan.executions and not stop.asked() and not self._agreed(plan, stop):
             return self._not_agreed(proposal, evidence, stop)
         self._note_decisions(plan, evidence)
@@ -177,6 +179,13 @@ class RealRun:
         keep_readings(loaded, seen.collection, self._talk)
         history = history_now(loaded, ledger, seen)
         return Proposal(plan=propose(loaded, seen, history, accept_matched=self._flags.accept_matched), seen=seen)
+
+    def _unread(self, plan: Plan) -> str:
+        """Return which secrets of a plan cannot be read, why, and what needs them; '' when all can."""
+        reasons = []
+        for reference, needed_by in sorted(references_of_plan(plan, self._loaded.repository.signals).items()):
+            reasons += [f"{needed_by}: {why}" for why in self._secrets.read_ahead([reference])]
+        return f"remedy: {'; '.join(reasons)}" if reasons else ""
 
     def _close_dead(self, ledger: Ledger, audit: AuditLog, evidence: Evidence, locks: Locks) -> None:
         """Name, in this run's audit file, the executions that dead runs left open and that are over by now."""
@@ -204,7 +213,7 @@ class RealRun:
     def _not_agreed(self, proposal: Proposal, evidence: Evidence, stop: Stopping, *, why: str = "not agreed") -> int:
         code = int(ExitCode.INTERRUPTED if stop.asked() else ExitCode.COULD_NOT_RUN)
         evidence.end(code, counts={})
-        self._talk.say(f"{why}; nothing was started")
+        self._talk.say(f"{why}; nothing was started; evidence: remedy audit show --run {self._run_id}")
         if self._talk.as_json:
             summary = Summary(coverage=proposal.coverage, host_ends=())
             document = apply_json(proposal.plan, summary, run_id=self._run_id, exit_code=code, dry_run=False)

@@ -113,17 +113,21 @@ def _is_there(path: Path) -> bool:
 
 
 def _shown(setting: InEffect, directory: Path) -> InEffect:
-    """Return a setting with the files and paths below the caller's folder as they are written from there."""
+    """
+    Return a setting with the files and paths below the caller's folder as they are written from there.
+
+    Who names the value that holds is not overruled.
+    """
+    value = _value_near(setting.key, setting.value, directory)
+    overruled = (
+        replace(each, value=_value_near(each.key, each.value, directory), origin=_near_origin(each.origin, directory))
+        for each in setting.overruled
+    )
     return replace(
         setting,
-        value=_value_near(setting.key, setting.value, directory),
+        value=value,
         origins=tuple(_near_origin(each, directory) for each in setting.origins),
-        overruled=tuple(
-            replace(
-                each, value=_value_near(each.key, each.value, directory), origin=_near_origin(each.origin, directory)
-            )
-            for each in setting.overruled
-        ),
+        overruled=tuple(each for each in overruled if each.value != value),
     )
 
 

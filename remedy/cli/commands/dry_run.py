@@ -16,12 +16,12 @@ from remedy.cli.proposing import (
     write_plan,
 )
 from remedy.cli.since import Since
-from remedy.cli.stopping import stopping
+from remedy.cli.stopping import NOTHING_CHANGED, stopping
 from remedy.limits import Limit
 from remedy.plan import NO_HISTORY, Plan
-from remedy.readings import time_text
 from remedy.render.dry_run import DryRun, dry_run_json, dry_run_lines, host_line, run_line
 from remedy.render.markdown import comment
+from remedy.render.moments import seconds_text
 from remedy.render.scan import coverage_text
 from remedy.summary import HostEnd, Summary, exit_code, pending_executions
 
@@ -83,7 +83,7 @@ class Rehearsal:
             self._no_ledger = True
             seen = seen_in_file(loaded, flags.readings, talk)
             return Proposal(plan=propose(loaded, seen, NO_HISTORY, accept_matched=flags.accept_matched), seen=seen)
-        with ledger_copy(loaded) as ledger, stopping() as stop:
+        with ledger_copy(loaded) as ledger, stopping(ended=NOTHING_CHANGED) as stop:
             if ledger is None:
                 self._no_ledger = True
                 talk.say("ledger     none; cooldowns not considered")
@@ -147,7 +147,7 @@ class Rehearsal:
         show_plan(self._loaded, proposal.plan, proposal.seen, talk)
         talk.result(coverage_text(summary.coverage, summary.host_ends))
         if flags.readings is not None and proposal.seen is not None:
-            as_of = time_text(proposal.seen.collection.collected_at)
+            as_of = seconds_text(proposal.seen.collection.collected_at)
             talk.result([f"as of {as_of} ({flags.readings}); nobody was contacted"])
         if self._planned is not None:
             talk.result([f"{flags.plan} stands as it was reviewed; nobody was contacted"])

@@ -1,5 +1,6 @@
 """`remedy init`: a rules repository that works as it is."""
 
+import os
 import re
 import shutil
 from collections.abc import Mapping
@@ -11,6 +12,7 @@ from remedy.cli.console import Talk
 from remedy.cli.revision import branch_name, remote_url
 from remedy.errors import UsageError
 from remedy.load.repository import load_repository, starter_rules
+from remedy.text import untrusted
 
 __all__ = ["run_init", "starter_ci"]
 
@@ -43,6 +45,19 @@ all:
     #   ansible_host: 192.0.2.11
     #   ansible_user: remedy
 """
+
+_IGNORED = """\
+readings.jsonl
+plan.json
+"""
+
+_OF_A_NEW_REPOSITORY = frozenset(
+    {
+        *(".git", ".gitattributes", ".gitignore", ".editorconfig"),
+        *("README.md", "README", "LICENSE", "LICENSE.md", "LICENSE.txt", "COPYING"),
+    }
+)
+"""What a hoster puts into a new repository; kept as it is."""
 
 _README = """\
 # Rules of remedy
@@ -88,13 +103,13 @@ def run_init(directory: str, *, ci: str | None = None) -> int:
     Without `ci` it is for the CI of the clone's remote, else for GitHub's.
 
     Raises:
-        UsageError: the folder exists and has something in it, or cannot be made, or there is no such CI.
+        UsageError: the folder has something in it that a new repository has not, or cannot be made,
+            or there is no such CI.
     """
     if ci is not None and ci not in _CI_FILES:
         raise UsageError(f"--ci {ci}: github, gitlab or none; nothing was written")
     target = Path(directory)
-    if target.exists() and (not target.is_dir() or any(each.name != ".git" for each in target.iterdir())):
-        raise UsageError(f"{target} exists and is not an empty folder (but for .git); nothing was written")
+    kept = _kept(target)
     try:
         branch = _branch(target)
         ci = ci or ("gitlab" if "gitlab" in remote_url(target).lower() else "github")
@@ -103,11 +118,35 @@ def run_init(directory: str, *, ci: str | None = None) -> int:
         raise UsageError(f"{target} cannot be made: {exc.strerror}") from exc
     load_repository(target / "rules")
     talk = Talk(as_json=False)
-    made = ("rules/", "inventory.yaml", "remedy.yaml", "README.md", f"{SCHEMA_FOLDER}/", ".pre-commit-config.yaml")
-    talk.result([f"made {target}: {', '.join(name for name in (*made, _CI_FILES[ci]) if name)}"])
+    made = (
+        *("rules/", "inventory.yaml", "remedy.yaml", "README.md", ".gitignore"),
+        *(f"{SCHEMA_FOLDER}/", ".pre-commit-config.yaml", _CI_FILES[ci]),
+    )
+    talk.result([f"made {target}: {', '.join(name for name in made if name and name not in kept)}"])
+    talk.result([f"kept as they were: {', '.join(kept)}"] if kept else [])
+    if ".gitignore" in kept:
+        talk.result([f"better not committed, for .gitignore: {', '.join(_IGNORED.split())}"])
     talk.result([f"to let a rule fix, change `mode: observe` to `mode: fix` in {path}" for path in observed])
     talk.result([f"next: cd {target} && remedy validate && remedy scan"])
     return 0
+
+
+def _kept(target: Path) -> tuple[str, ...]:
+    """
+    Return what lies in the folder already and stays as it is.
+
+    Raises:
+        UsageError: it is no folder, or has something that a new repository has not.
+    """
+    if not target.exists():
+        return ()
+    there = {each.name for each in target.iterdir()} if target.is_dir() else {""}
+    if strange := sorted(there - _OF_A_NEW_REPOSITORY):
+        what = f"has {untrusted(strange[0])}" if strange[0] else "is no folder"
+        raise UsageError(
+            f"{target} exists and is not an empty folder or a new repository: it {what}; nothing was written"
+        )
+    return tuple(sorted(there - {".git"}))
 
 
 def _branch(target: Path) -> str:
@@ -154,7 +193,10 @@ def _write(target: Path, ci: str, branch: str) -> list[Path]:
     (target / "inventory.yaml").write_text(schema_comment("inventory", depth=0) + _INVENTORY, encoding="utf-8")
     write_schemas(target / SCHEMA_FOLDER)
     said = _README_CI[ci].replace("{branch}", branch)
-    (target / "README.md").write_text(_README.replace("{ci}", said), encoding="utf-8")
+    for name, text in (("README.md", _README.replace("{ci}", said)), (".gitignore", _IGNORED)):
+        # A link that leads to nothing does not exist, and is kept all the same.
+        if not os.path.lexists(target / name):
+            (target / name).write_text(text, encoding="utf-8")
     shutil.copyfile(starter_ci() / "pre-commit.yaml", target / ".pre-commit-config.yaml")
     if _CI_FILES[ci]:
         pipeline = target / _CI_FILES[ci]

@@ -13,6 +13,7 @@ from remedy.load.inventory.assignments import Assignment, host_assignments
 from remedy.model import Host, Transport
 from remedy.render.tables import table
 from remedy.run.collect import target_of
+from remedy.text import counted
 
 __all__ = ["run_inventory"]
 
@@ -42,7 +43,7 @@ def run_inventory(options: Options, *, host: str | None = None) -> int:
         return 0
     rows = [(host.name, host.platform.value, host.transport.value, _way(host), " ".join(host.groups)) for host in hosts]
     talk.result([table(("host", "platform", "transport", "way in", "groups"), rows)])
-    talk.say(f"{len(hosts)} of {len(inventory.hosts)} hosts of {where}; nobody was contacted")
+    talk.say(f"{len(hosts)} of {counted(len(inventory.hosts), 'host')} of {where}; nobody was contacted")
     return 0
 
 

@@ -10,11 +10,13 @@ from remedy.cli.commands.pausing import pause_line
 from remedy.cli.composition import Options, state_of
 from remedy.cli.console import Talk
 from remedy.cli.ledgers import copied_ledger, found_run, refuse_no_ledger
+from remedy.errors import NothingNamed
 from remedy.model import Outcome, key_text
 from remedy.plan_document import pause_document
 from remedy.readings import time_text
 from remedy.render.tables import line, styled, table
 from remedy.render.words import row_json
+from remedy.state.directory import StateDirectory
 from remedy.state.ledger import Ledger
 from remedy.state.ledger_rows import ExecutionRow, RunRecord, RunSummary
 from remedy.state.locks import Locks
@@ -43,8 +45,21 @@ def run_runs(options: Options, run_id: str | None, *, most: int) -> int:
         if run_id is None:
             _list(talk, ledger, locks, most=most)
         else:
+            _refuse_without_plan(state, ledger, run_id)
             _show(talk, found_run(ledger, run_id), locks)
     return 0
+
+
+def _refuse_without_plan(state: StateDirectory, ledger: Ledger, run_id: str) -> None:
+    """
+    Refuse a run that ended before a plan was agreed to: of it there is only the audit file.
+
+    Raises:
+        NothingNamed: it is one; with the command that shows it.
+    """
+    has_file = run_id in {path.stem for path in state.audit.glob("*.jsonl")}
+    if has_file and ledger.run(run_id) is None:
+        raise NothingNamed(f"run {run_id} started nothing on any host; remedy audit show --run {run_id}")
 
 
 def _ended(summary: RunSummary, locks: Locks) -> str:

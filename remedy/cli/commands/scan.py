@@ -9,14 +9,14 @@ from remedy.cli.caller import caller_now, utc_now
 from remedy.cli.composition import Loaded, Options, load, make_runners, parse_max_unseen, secrets_of
 from remedy.cli.console import Talk
 from remedy.cli.readings_kept import keep_readings
-from remedy.cli.stopping import Stopping, stopping
+from remedy.cli.stopping import NOTHING_CHANGED, Stopping, stopping
 from remedy.errors import StateError, UsageError
 from remedy.model import Reading
 from remedy.readings import dump_readings
 from remedy.render.scan import coverage_text, scan_json, scan_text
 from remedy.run.collect import Collection, Runners, collect
 from remedy.summary import HostEnd, HostEnding, Summary, coverage, exit_code
-from remedy.text import untrusted
+from remedy.text import counted, untrusted
 from remedy.verdicts import Judgement, by_host, judge, only_fresh
 
 __all__ = ["collect_now", "judge_all", "run_scan"]
@@ -45,7 +45,7 @@ def collect_now(
             tell(end)
         elif end.ending is not HostEnding.COLLECTED and talk.as_json:
             talk.say(f"{end.host}: {end.ending.value}: {end.reason}")
-        talk.progress(f"collecting: {seen} of {total} hosts")
+        talk.progress(f"collecting: {seen} of {counted(total, 'host')}")
 
     collection = collect(
         loaded.selection.scopes,
@@ -76,7 +76,7 @@ def run_scan(options: Options, *, save: str | None, max_unseen: str) -> int:
     loaded = load(options, caller, talk, guess=True)
     talk.say(*loaded.header)
     runners = make_runners(options, caller, loaded.inventory, secrets=secrets_of(loaded, caller))
-    with stopping() as stop:
+    with stopping(ended=NOTHING_CHANGED) as stop:
         collection = collect_now(loaded, runners, talk, stop)
     judgements = judge_all(loaded, collection.readings, now=collection.collected_at)
     seen = coverage(collection.host_ends, judgements)

@@ -11,14 +11,15 @@ from remedy.cli.composition import Options, load_hosts, shown_path
 from remedy.cli.console import Talk
 from remedy.errors import FilesError, Problem, UsageError
 from remedy.lint.checkouts import checkout_namer
-from remedy.load.cases import Case, cases_of, read_tests
+from remedy.load.cases import Case, cases_of, survey_tests
 from remedy.load.config import Config, load_config, mistyped_variables
 from remedy.load.document import Document
 from remedy.load.doubts import DOUBTS, Subject, doubts_of_hosts, doubts_of_rule
 from remedy.load.fix_cases import load_collect_cases, load_fix_cases
 from remedy.load.inventory import Inventory, select
 from remedy.load.repository import Repository, Survey, ended_exemptions, survey_repository
-from remedy.model import Rule
+from remedy.load.schema import Shape
+from remedy.model import Rule, Signal
 from remedy.render.problems import (
     Remark,
     Validated,
@@ -52,10 +53,12 @@ class _Found:
     """
     What has been found so far; `files` are those that were read.
 
-    What lies outside of `only` is read as well, for rules need their signals, but not said; without any, all is.
+    What lies outside of `only`, and of the signals that rules in it read, is read as well but not said;
+    without any, all is.
     """
 
     only: tuple[Path, ...] = ()
+    read_by_meant: set[Path] = field(default_factory=set)
     problems: list[Problem] = field(default_factory=list)
     doubts: dict[Problem, str] = field(default_factory=dict)
     files: set[str] = field(default_factory=set)
@@ -63,7 +66,8 @@ class _Found:
 
     def is_meant(self, file: str) -> bool:
         """Say whether a file is among those that were asked for."""
-        return not self.only or any(Path(file).resolve().is_relative_to(path) for path in self.only)
+        meant = (*self.only, *self.read_by_meant)
+        return not self.only or any(Path(file).resolve().is_relative_to(path) for path in meant)
 
     def number(self, name: str) -> int:
         """Return how many of the files that were asked for have a name."""
@@ -124,13 +128,20 @@ def _folders(paths: Sequence[str], config: Config, caller: Caller, found: _Found
         raise UsageError("a folder's name is empty; name a folder of rules or leave it out")
     named = [Path(path) for path in paths] or ([shown_path(config.rules, caller.directory)] if config.rules else [])
     if not named and not found.problems:
-        raise UsageError("no rules are named; give a folder, --rules DIR, or write remedy.yaml")
+        how = "give a folder, --rules DIR, or write remedy.yaml; `remedy init` makes a folder with all that is needed"
+        raise UsageError(f"no rules are named; {how}")
     folders: dict[Path, Path] = {}
     meant: list[Path] = []
     for path in named:
         if not path.exists() or (not paths and not path.is_dir()):
-            by = "" if paths else f", which {shown_path(config.rules_named_by, caller.directory)} names"
-            raise UsageError(f"there is no folder of rules '{path}'{by}")
+            message = f"there is no folder of rules '{path}'"
+            if paths:
+                raise UsageError(message)
+            named_at = next(setting.origin.place for setting in config.named if setting.key == "rules")
+            if named_at is None:
+                raise UsageError(f"{message}, which {shown_path(config.rules_named_by, caller.directory)} names")
+            found.problems.append(_shown(Problem(place=named_at, message=message), caller))
+            continue
         folder = _folder_of(path, caller) if paths else path
         meant.append((path if path.is_dir() else path.parent).resolve())
         folders.setdefault(folder.resolve(), folder)
@@ -166,12 +177,15 @@ def _check_folder(folder: Path, config: Config, caller: Caller, found: _Found, *
     found.files.update(str(folder / name / "rule.yaml") for name in survey.rules_found)
     found.files.update(str(folder / "signals" / name / "signal.yaml") for name in survey.signals_found)
     found.problems.extend(survey.problems)
+    for name, signals in survey.signals_of.items():
+        if found.only and found.is_meant(str(folder / name)):
+            found.read_by_meant.update((folder / "signals" / signal).resolve() for signal in signals)
     found.doubt("file-doubtful", survey.repository.warnings)
     found.doubt("exemption-ended", ended_exemptions(survey.repository.rules, today=utc_now().date()))
     inventory = _inventory(config, survey, caller, found) if with_inventory and config.inventory is not None else None
     for name, signal in survey.repository.signals.items():
         path = folder / "signals" / name / "tests.yaml"
-        _read_cases(path, partial(load_collect_cases, signal=signal), found)
+        _read_cases(path, partial(_collect_cases, signal=signal), found)
     for name in survey.repository.rules:
         _check_rule(name, folder, survey, inventory, found)
 
@@ -225,25 +239,28 @@ def _rule_cases(path: Path, rule: Rule, repository: Repository, found: _Found) -
     """Return the cases of a rule, none if it has no file of them; None when the file has mistakes."""
     cases: list[Case] = []
 
-    def read(document: Document) -> None:
-        cases.extend(cases_of(document, repository, rule))
-        load_fix_cases(document, repository.signals, rule)
+    def read(document: Document, shape: Shape) -> None:
+        cases.extend(cases_of(document, repository, rule, shape))
+        load_fix_cases(document, repository.signals, rule, shape)
 
     return tuple(cases) if _read_cases(path, read, found) else None
 
 
-def _read_cases(path: Path, read: Callable[[Document], object], found: _Found) -> bool:
+def _collect_cases(document: Document, shape: Shape, signal: Signal) -> None:
+    load_collect_cases(document, signal, shape)
+
+
+def _read_cases(path: Path, read: Callable[[Document, Shape], object], found: _Found) -> bool:
     """Read a tests.yaml, if there is one, and add what is wrong with it; say whether nothing is."""
     if not path.exists():
         return True
     found.files.add(str(path))
     try:
-        document, is_sound = read_tests(path)
+        document, shape = survey_tests(path)
     except FilesError as exc:
         found.problems.extend(exc.problems)
         return False
-    if is_sound:
-        read(document)
+    read(document, shape)
     found.problems.extend(document.problems)
     return not document.problems
 

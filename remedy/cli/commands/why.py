@@ -7,7 +7,7 @@ from remedy.cli.console import Talk
 from remedy.cli.explained import explain_host, fresh_readings
 from remedy.cli.param_origins import param_origins
 from remedy.cli.proposing import plan_now
-from remedy.cli.stopping import stopping
+from remedy.cli.stopping import NOTHING_CHANGED, stopping
 from remedy.cli.stored import AtHand, answer_of, at_hand, meant_host
 from remedy.errors import NothingNamed, UsageError
 from remedy.host_names import hosts_meant
@@ -56,11 +56,11 @@ def _say_stored(hand: AtHand, options: Options, talk: Talk, asked: str, *, end: 
 def _why_now(options: Options, caller: Caller, talk: Talk, asked: str) -> int:
     loaded = load(options, caller, talk, guess=True, meant=_meant)
     host = _one_host(asked, loaded)
-    if host != asked:
-        talk.say(f"host       {host}, asked for as {asked}")
-    talk.say(*loaded.header)
+    rules_line, state_line, *brakes = loaded.brief
+    said = f"; {host}, asked for as {asked}" if host != asked else ""
+    talk.say(rules_line, f"{state_line}{said}", *brakes)
     runners = make_runners(options, caller, loaded.inventory, secrets=secrets_of(loaded, caller))
-    with stopping() as stop:
+    with stopping(ended=NOTHING_CHANGED) as stop:
         collection = collect_now(loaded, runners, talk, stop)
     judgements = judge_all(loaded, collection.readings, now=collection.collected_at)
     seen = coverage(collection.host_ends, judgements)

@@ -22,7 +22,9 @@ from remedy.cli.options import (
 
 __all__ = ["demo", "init", "inventory", "scan"]
 
-_NewFolder = Annotated[str, typer.Argument(metavar="DIR", help="A folder that does not exist yet, or is empty.")]
+_NewFolder = Annotated[
+    str, typer.Argument(metavar="DIR", help="A folder that does not exist yet, is empty, or is a new clone.")
+]
 _CI = Annotated[
     str | None,
     typer.Option(

@@ -17,6 +17,7 @@ __all__ = ["LIST_CURE", "read_json_groups", "read_yaml_groups"]
 
 LIST_CURE = "let Ansible write it out: ansible-inventory -i FILE --list > inventory.json"
 _SECTIONS = ("hosts", "children", "vars")
+_ALWAYS = ("all", "ungrouped")
 _DEPTH_MAX = 64
 _INI_SECTION = re.compile(rb"\[[^\]\s,]+\]")
 _INI_HOST = re.compile(rb"[A-Za-z0-9_][A-Za-z0-9_.-]*(?:\s+[A-Za-z_][A-Za-z0-9_]*=\S+)+")
@@ -94,6 +95,7 @@ class _Groups:
         self._file = file
         self._lists = lists
         self._literal = literal
+        self._told_of_hosts = False
 
     def read(self, node: Node) -> None:
         """Add every group of the file."""
@@ -140,13 +142,34 @@ class _Groups:
         if isinstance(node, ListNode) and self._lists:
             self._hosts(name, node)
             return
+        is_bare = _is_null(node) or (isinstance(node, MappingNode) and not node.entries)
+        if is_bare and parent is None and name not in _ALWAYS and not self._lists:
+            self._graph.bare.setdefault(name, self._place(entry))
         if _is_null(node):
             return
         if not isinstance(node, MappingNode):
             self._wrong(node, f"group {name}: must be a mapping with hosts, children or vars")
             return
+        if parent is None and self._looks_like_a_host(name, node):
+            self._refuse_host_at_top(name, entry)
+            return
         for section, value in node.entries.items():
             self._section(name, section, value)
+
+    def _looks_like_a_host(self, name: str, node: MappingNode) -> bool:
+        """Say whether what stands at the top has variables of its own and nothing of a group."""
+        keys = [key for key in node.entries if key not in _SECTIONS and not nearest(key, _SECTIONS, most=1)]
+        return name not in _ALWAYS and not self._lists and 0 < len(keys) == len(node.entries)
+
+    def _refuse_host_at_top(self, name: str, entry: Entry) -> None:
+        """Say once per file that hosts stand where groups do: all of them have the same cure."""
+        if self._told_of_hosts:
+            return
+        self._told_of_hosts = True
+        shown = untrusted(name, characters_max=80)
+        message = f"{shown} has variables like a host, and stands where groups stand"
+        cure = f"write `all:`, below it `hosts:`, and below that `{shown}:` and the other hosts"
+        self._graph.problems.append(Problem(place=self._place(entry), message=message, cure=cure))
 
     def _section(self, group: str, section: str, entry: Entry) -> None:
         match section:

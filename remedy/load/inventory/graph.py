@@ -111,11 +111,13 @@ class Graph:
     Groups and hosts as they are found, in any order and from any number of files.
 
     Variables whose names begin otherwise than `prefixes` are none of ours, and not kept.
+    `bare` are names at the top of a file of YAML with nothing below them.
     """
 
     def __init__(self, *, prefixes: tuple[str, ...] = _PREFIXES) -> None:
         self.groups: dict[str, Group] = {"all": Group(), "ungrouped": Group()}
         self.hosts: dict[str, Group] = {}
+        self.bare: dict[str, Place] = {}
         self.problems: list[Problem] = []
         self.warnings: list[Problem] = []
         self._prefixes = prefixes

@@ -41,7 +41,7 @@ def load_inventory(
     hosts = {host.name: _localhost(source, reader.host(host)) for host in resolved}
     problems = [*graph.problems, *reader.problems, *_shared_names(hosts, groups, graph)]
     if not hosts and not problems:
-        problems.append(Problem(place=Place(file=_shown(source)), message="the inventory names no host"))
+        problems.append(_no_host(graph, source))
     if problems:
         raise FilesError(problems)
     return Inventory(
@@ -91,6 +91,17 @@ def _is_range(name: str) -> bool:
 
 def _shown(source: str) -> str:
     return STDIN if source == "-" else source
+
+
+def _no_host(graph: Graph, source: str) -> Problem:
+    """Return the problem of an inventory without hosts; bare names at the top of YAML are rather meant as hosts."""
+    message = "the inventory names no host"
+    if graph.bare:
+        name, place = min(graph.bare.items(), key=lambda each: each[1])
+        shown = untrusted(name, characters_max=80)
+        cure = f"names at the top are groups; for a host write `all:`, below it `hosts:`, and below that `{shown}:`"
+        return Problem(place=place, message=message, cure=cure)
+    return Problem(place=Place(file=_shown(source)), message=message)
 
 
 def _localhost(source: str, host: Host) -> Host:
