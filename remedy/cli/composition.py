@@ -1,7 +1,7 @@
 """The composition root: flags, environment and files become what a command works with."""
 
 import sys
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,7 +22,7 @@ from remedy.plan import GRACE_S, Plan
 from remedy.port import Runner
 from remedy.precautions import Precautions
 from remedy.run.scopes import Selection, choose_rules, choose_scopes, without_aliases
-from remedy.run.secret_params import references_of_scopes
+from remedy.run.secret_params import references_of_loaded
 from remedy.schedule import Freeze, freeze_over
 from remedy.state.directory import StateDirectory, find_state
 from remedy.text import counted
@@ -71,6 +71,7 @@ class Loaded:
     """
     Rules, inventory and selection, where state lies, and the header that names them all.
 
+    `brief` is the header of a command that starts nothing: where things are from, and a brake that is on.
     `freezes` reads those of remedy.yaml again, as they are at that moment; it raises
     RemedyError when they cannot be known.
     """
@@ -80,6 +81,7 @@ class Loaded:
     selection: Selection
     state: StateDirectory
     header: tuple[str, ...]
+    brief: tuple[str, ...]
     facts: Mapping[str, str]
     precautions: Precautions
     freezes: Callable[[], tuple[Freeze, ...]]
@@ -176,7 +178,7 @@ def load_rules(config: Config, directory: Path, *, guess: bool) -> tuple[Reposit
         return load_repository(folder, today=utc_now().date()), "the starter rules (none are named)"
     if not config.rules.is_dir():
         raise UsageError(f"{config.rules} ({config.rules_named_by}) is no folder of rules")
-    revision = git_revision(config.rules)
+    revision = git_revision(config.rules, [config.rules, *config.safeguard_files])
     shown = shown_path(config.rules, directory)
     repository = load_repository(shown, today=utc_now().date())
     named_by = shown_path(config.rules_named_by, directory)
@@ -219,9 +221,17 @@ def load_hosts(
     source = str(shown_path(config.inventory, directory)) if is_path else config.inventory
     inventory = load_inventory(source, stdin_text=stdin_text, types=_param_types(repository), untyped=untyped)
     where = "standard input" if config.inventory == "-" else source
-    revision = git_revision(Path(config.inventory).parent) if is_path else ""
+    revision = git_revision(Path(config.inventory).parent, _files_of_hosts(config)) if is_path else ""
     named_by = shown_path(config.inventory_named_by, directory)
     return inventory, f"{where} ({named_by}{f', git {revision}' if revision else ''})"
+
+
+def _files_of_hosts(config: Config) -> Iterator[Path]:
+    """Yield what the hosts are read from: the inventory, the variables beside it, and every remedy.yaml."""
+    source = Path(config.inventory or "")
+    yield source
+    yield from (source.parent / name for name in ("group_vars", "host_vars"))
+    yield from config.safeguard_files
 
 
 def load(
@@ -258,10 +268,16 @@ def load(
         talk.say(f"rule {name} looks at none of the selected hosts")
     header = (
         f"rules      {rules_from}",
-        f"inventory  {inventory_from}: {len(selection.hosts)} of {len(inventory.hosts)} hosts selected",
+        f"inventory  {inventory_from}: {len(selection.hosts)} of {counted(len(inventory.hosts), 'host')} selected",
         f"state      {state.path} ({state_from})",
         _stop_line(state),
         _safeguards_line(config, caller.directory),
+        *_freeze_lines(precautions),
+    )
+    brief = (
+        f"rules from {_once(rules_from)}; inventory {_once(inventory_from)}",
+        f"state {state.path} ({state_from})",
+        *([_stop_line(state)] if state.stop_reason() else []),
         *_freeze_lines(precautions),
     )
     facts = {"rules": rules_from, "inventory": inventory_from, "state": str(state.path)}
@@ -272,10 +288,17 @@ def load(
         selection=selection,
         state=state,
         header=header,
+        brief=brief,
         facts=facts,
         precautions=precautions,
         freezes=freezes.read,
     )
+
+
+def _once(said: str) -> str:
+    """Return what something is and what named it, such as `rules (rules)`, as one name when both are the same."""
+    name, _, named_by = said.removesuffix(")").partition(" (")
+    return name if name == named_by else said
 
 
 def precautions_of(config: Config, inventory: Inventory, selection: Selection) -> Precautions:
@@ -324,14 +347,15 @@ def _stop_line(state: StateDirectory) -> str:
 
 def secrets_of(loaded: Loaded, caller: Caller) -> "Secrets":
     """
-    Return the secrets of a run; those of the selected rules and hosts are masked from the start.
+    Return the secrets of a run; those of all rules, signals and hosts are masked from the start, selected or not.
 
-    One that cannot be read is refused where a script needs it.
+    No local script inherits their variables. One that cannot be read is refused where a script needs it.
     """
     from remedy_runners.secrets import Secrets
 
     secrets = Secrets(environment=caller.environment, home=caller.home)
-    secrets.read_ahead(references_of_scopes(loaded.selection.scopes, loaded.repository.signals))
+    rules, signals = loaded.repository.rules.values(), loaded.repository.signals.values()
+    secrets.read_ahead(references_of_loaded(rules, signals, loaded.inventory.hosts.values()))
     return secrets
 
 

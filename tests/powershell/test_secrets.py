@@ -4,7 +4,9 @@ import html
 from dataclasses import replace
 from pathlib import Path
 
-from remedy.port import CollectorEnding, FixEnding
+import pytest
+
+from remedy.port import Captured, CollectorEnding, FixEnding
 from remedy.secrets import SecretReference
 from remedy_runners.secrets import Secrets
 from tests.powershell.scripted import Scripted, ScriptedSession, a_collector, a_fix, line, says
@@ -58,6 +60,48 @@ def test_value_is_masked_on_both_streams_and_in_clixml() -> None:
     assert result.stdout.kept.strip() == b"login ***"
     assert result.stderr.kept.strip() == b"no: ***"
     assert result.stdout.masked == result.stderr.masked == ("secret env:PLANTED",)
+
+
+def _said_of(stderr: bytes) -> Captured:
+    """Return what is kept of the standard error of a fix that was handed the secret."""
+    permit, job = a_fix()
+    process = says(STARTED + line("exit 1 "), stderr=stderr)
+    return _session(process, PLANTED="0123456789abcdefghij").fix(permit, replace(job, environment=_ENVIRONMENT)).stderr
+
+
+_HALVES = b'<S S="Error">no: 0123456789_x000D__x000A_</S><S S="Error">abcdefghij_x000D__x000A_</S>'
+
+
+def test_value_in_two_lines_of_clixml_that_breaks_off_is_masked() -> None:
+    """A block without its end cannot be decoded; its lines are kept, and what was cut in two between them is hidden."""
+    said = _said_of(b"#< CLIXML\r\n<Objs xmlns='x'>" + _HALVES + b'<S S="Error">the end of')
+
+    assert said.kept.split() == [b"#<", b"CLIXML", b"no:", b"***", b"the", b"end", b"of"]
+    assert said.masked == ("secret env:PLANTED",)
+
+
+def test_damaged_clixml_beside_a_whole_block_is_masked_too() -> None:
+    """One block that was decoded says nothing about the next."""
+    said = _said_of(b"#< CLIXML\r\n<Objs>" + _HALVES + b"</Objs>#< CLIXML\r\n<Objs>" + _HALVES)
+
+    assert said.kept.count(b"***") == 2
+    assert b"01234" not in said.kept
+    assert b"fghij" not in said.kept
+
+
+@pytest.mark.parametrize("before", [b"", b"plain text " * 110_000])
+def test_clixml_too_long_to_be_decoded_is_not_kept(before: bytes) -> None:
+    """Where a secret may be in it, its size and digest stand in its place; where there is none, all is as ever."""
+    block = b"#< CLIXML\r\n<Objs>" + _HALVES + b'<S S="Error">x</S>' * 60_000 + _HALVES
+
+    said = _said_of(before + block)
+
+    assert said.complete
+    assert said.kept.startswith(b"not kept: ")
+    assert said.kept.endswith(b"are more than 1048576 and may hold a secret\n")
+    assert str(len(before + block)).encode() in said.kept
+    permit, job = a_fix()
+    assert _session(says(STARTED + line("exit 1 "), stderr=block)).fix(permit, job).stderr.tail.endswith(_HALVES)
 
 
 def test_collector_that_prints_its_secret_has_no_rows() -> None:

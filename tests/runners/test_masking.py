@@ -112,7 +112,20 @@ def test_mask_hides_the_beginning_of_a_value_that_a_stream_ends_in() -> None:
 
 @given(
     st.lists(
-        st.sampled_from([_RAW, b"secret7", b"sec", b"\n", b"ret7", b"plain ", _FORMS["hex"], b"9f$A/b&", b"\r\n"])
+        st.sampled_from(
+            [
+                _RAW,
+                b"s\ne\r\ncr\net7",
+                b"secret7",
+                b"sec",
+                b"\n",
+                b"ret7",
+                b"plain ",
+                _FORMS["hex"],
+                b"9f$A/b&",
+                b"\r\n",
+            ]
+        )
     ),
     st.lists(st.integers(0, 400), max_size=12),
 )
@@ -126,7 +139,7 @@ def test_mask_does_not_depend_on_how_the_bytes_are_cut(pieces: list[bytes], cuts
     bare = masked.replace(b"\n", b"").replace(b"\r", b"")
     assert _RAW not in bare
     assert b"secret7" not in bare
-    if not any(piece in (_RAW, b"secret7", b"sec", _FORMS["hex"], b"9f$A/b&") for piece in pieces):
+    if not any(piece in (_RAW, b"s\ne\r\ncr\net7", b"secret7", b"sec", _FORMS["hex"], b"9f$A/b&") for piece in pieces):
         assert masked == text
 
 
@@ -143,6 +156,44 @@ def test_capture_leaves_no_piece_at_its_edges(head_max: int, tail_max: int, befo
     assert captured.masked == ("secret x",)
     assert captured.size == 2 * before + 3
     assert not any(digit in captured.head + captured.tail + early.head + early.tail for digit in b"0123456789abcdef")
+
+
+_MANY = [
+    f"{number * 7919 % 4093:012b}"[: 6 + number % 20] * (1 + number % 2) + "ab" * (number % 9) for number in range(90)
+]
+_MANY_MASK = Mask()
+for _number, _value in enumerate(_MANY):
+    _MANY_MASK = _MANY_MASK.hiding(f"secret {_number}", Secret(_value))
+
+
+@given(st.lists(st.sampled_from([*(each.encode() for each in _MANY), b"0", b"1", b"ab", b"\n", b"x"]), max_size=40))
+def test_mask_of_many_values_finds_what_one_after_the_other_would(pieces: list[bytes]) -> None:
+    """That only those are looked for of which a block is there leaves none out, wherever it stands."""
+    text = b"".join(pieces)
+    stream = _MANY_MASK.stream()
+    bare = text.translate(None, b"\r\n")
+
+    found = set(stream._blocks.candidates(bytearray(bare)))
+
+    assert {needle for needle in stream._needles if needle in bare} <= found
+    assert len(stream._needles) > 10 * masking._NEEDLES_FEW
+    stars = stream.feed(text) + stream.rest()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(masking, "_NEEDLES_FEW", len(stream._needles))
+        plain = _MANY_MASK.stream()
+        assert stars == plain.feed(text) + plain.rest()
+    assert stream.found == plain.found
+
+
+def test_line_breaks_in_a_value_stand_nowhere_however_the_bytes_are_cut() -> None:
+    """Those before a value and behind it stay; those in it are hidden with it."""
+    text = b"a\n\ns\n\ne\r\ncr\net7\r\n\nb" + b"-" * 60
+    expected = b"a\n\n***\r\n\nb" + b"-" * 60
+
+    assert _masked(text, "secret7") == expected
+    assert _masked(text, "secret7", cuts=tuple(range(len(text)))) == expected
+    for cut in range(len(text)):
+        assert _masked(text, "secret7", cuts=(cut,)) == expected
 
 
 def test_value_that_overlaps_itself_is_found_in_no_time() -> None:

@@ -1,7 +1,7 @@
 """What one PowerShell process says on standard output: marks, what the script prints, and the trailer that ends it."""
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from remedy.port import Captured
@@ -14,7 +14,7 @@ from remedy_runners.capture import (
 )
 from remedy_runners.frames import Mark
 from remedy_runners.masking import Mask
-from remedy_runners.powershell.clixml import CLIXML_SIZE_MAX, Stderr, read_stderr
+from remedy_runners.powershell.clixml import CLIXML_SIZE_MAX, read_stderr
 
 __all__ = ["PowerShellAnswer", "PowerShellLines", "Trailer", "TrailerKind", "boot_id_of"]
 
@@ -36,6 +36,9 @@ _MARKS = {
 _NOTHING_RUNS = {"held", "busy", "already", "refused"}
 _TRAILER = re.compile(r"([a-z]+) (-?[0-9]{1,10}) (-?[0-9]{1,10}|)")
 _INT32 = range(-(2**31), 2**31)
+_CLIXML = b"#< CLIXML"
+_BETWEEN_LINES = re.compile(rb"(?:_x000[DA]_|\s*</?[A-Za-z][^<>]*>\s*)+")
+"""What stands between the lines of CLIXML, and where a long line was cut in two."""
 
 
 class TrailerKind(StrEnum):
@@ -188,6 +191,8 @@ class _Stream:
     mask: Mask | None
     capture: Capture = field(init=False)
     whole: bytearray = field(default_factory=bytearray)
+    has_clixml: bool = False
+    _last: bytes = b""
 
     def __post_init__(self) -> None:
         self.capture = self.new_capture()
@@ -198,6 +203,43 @@ class _Stream:
     def feed(self, data: bytes) -> None:
         self.capture.feed(data)
         self.whole += data[: CLIXML_SIZE_MAX + 1 - len(self.whole)]
+        seen = self._last + data
+        self.has_clixml = self.has_clixml or _CLIXML in seen
+        self._last = seen[1 - len(_CLIXML) :]
+
+    def masked(self, text: bytes) -> Captured:
+        """
+        Return another text as it would have been kept, had it come in.
+
+        Where CLIXML that nobody could decode is left in it, only its lines are, so
+        that a value is found that was cut in two between them.
+        """
+        if _CLIXML not in text or self.mask is None or not self.mask.hides:
+            return self._captured(text)
+        stream = self.mask.stream()
+        # A value as it is may hold what looks like XML.
+        text = stream.feed(text) + stream.rest()
+        captured = self._captured(_BETWEEN_LINES.sub(b"\n", text))
+        return replace(captured, masked=tuple(sorted({*captured.masked, *stream.found})))
+
+    def withheld(self) -> Captured:
+        """Return what stands in the place of CLIXML that is too long to be decoded, and may hold half a value."""
+        captured = self.capture.captured()
+        said = self._captured(
+            f"not kept: {captured.size} bytes of CLIXML, SHA-256 {captured.sha256}, are more than "
+            f"{CLIXML_SIZE_MAX} and may hold a secret\n".encode("ascii")
+        )
+        return replace(said, masked=captured.masked)
+
+    def _captured(self, text: bytes) -> Captured:
+        capture = self.new_capture()
+        capture.feed(text)
+        return capture.captured()
+
+    @property
+    def is_too_long(self) -> bool:
+        """Whether it is too long to be decoded, and has CLIXML in which a secret may be cut in two."""
+        return len(self.whole) > CLIXML_SIZE_MAX and self.has_clixml and self.mask is not None and self.mask.hides
 
     @property
     def is_too_much(self) -> bool:
@@ -294,18 +336,21 @@ class PowerShellAnswer:
         return self._stdout.capture.captured()
 
     def stderr(self) -> Captured:
-        """Return standard error as text; size and digest are of the decoded text where CLIXML was decoded."""
-        decoded = self._decoded()
-        if decoded is None:
-            return self._stderr.capture.captured()
-        capture = self._stderr.new_capture()
-        capture.feed(decoded.text.encode("utf-8", errors="backslashreplace"))
-        return capture.captured()
+        """
+        Return standard error as text; size and digest are of the decoded text where CLIXML was decoded.
 
-    def _decoded(self) -> Stderr | None:
+        While there is a secret to mask, CLIXML that cannot be decoded is kept without
+        its marks, and not at all where it is too long.
+        """
+        if self._stderr.is_too_long:
+            return self._stderr.withheld()
         # What is longer than can be decoded is one byte too long here too.
         decoded = read_stderr(bytes(self._stderr.whole))
-        return decoded if decoded.is_decoded else None
+        if decoded.is_decoded:
+            return self._stderr.masked(decoded.text.encode("utf-8", errors="backslashreplace"))
+        if len(self._stderr.whole) <= CLIXML_SIZE_MAX and self._stderr.has_clixml:
+            return self._stderr.masked(bytes(self._stderr.whole))
+        return self._stderr.capture.captured()
 
 
 _BOOT_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_.:-]{0,63}")
