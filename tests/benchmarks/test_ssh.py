@@ -36,6 +36,7 @@ def _benchmark(*words: str) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.sshd
 @pytest.mark.usefixtures("_may_unshare")
 def test_ssh_measures_scan_and_apply_behind_openssh() -> None:
@@ -55,6 +56,7 @@ def test_ssh_measures_scan_and_apply_behind_openssh() -> None:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_may_unshare")
 def test_ssh_takes_ratios_to_the_bare_client_behind_the_stub(tmp_path: Path) -> None:
     """The stub answers remedy's payloads, and who sends them bare is what the others are held against."""

@@ -46,6 +46,7 @@ def _commit(line: CommandLine, hooks: list[dict[str, Any]], *changed: str) -> di
 _ALL = ("rules/low-disk/rule.yaml", "rules/low-disk/clean.sh", "rules/low-disk/tests.yaml", "inventory.yaml")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("whose", ["of the repository", "of remedy"])
 def test_hooks_pass_on_what_init_writes(line: CommandLine, whose: str) -> None:
     """All hooks, those of a new repository and those that remedy offers, pass on the starter rules."""
@@ -58,6 +59,7 @@ def test_hooks_pass_on_what_init_writes(line: CommandLine, whose: str) -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changed", "text", "failing"),
     [

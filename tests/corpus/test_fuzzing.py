@@ -48,6 +48,7 @@ def test_random_files_are_loaded_or_refused_for_a_minute(tmp_path: Path) -> None
     assert int(str(ran["inputs"])) >= 1_000
 
 
+@pytest.mark.slow
 def test_fuzzer_finds_what_is_planted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An error that is not ours, and inputs that take too much memory or too long, are found and kept."""
     loads = itertools.count()

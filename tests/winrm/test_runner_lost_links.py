@@ -76,6 +76,7 @@ def test_fix_that_does_not_end_in_time_is_ended_with_its_shell(
         assert (host.server.shells_open(), host.server.pids()) == ((), ())
 
 
+@pytest.mark.slow
 def test_fix_whose_host_is_gone_says_that_nobody_could_be_asked(authority: Authority) -> None:
     """A host that answers nothing any more leaves it open what became of the script, in bounded time."""
     with host_over("ntlm-http", authority) as host, host.session() as session:
