@@ -1,12 +1,12 @@
 """`remedy lint`: what goes wrong with scripts, said before a host says it."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from remedy import __version__
 from remedy.cli.caller import caller_now
-from remedy.cli.composition import Options, read_config, shown_path
+from remedy.cli.composition import Options
 from remedy.cli.console import Talk
+from remedy.cli.rule_paths import named_or_configured
 from remedy.errors import UsageError
 from remedy.lint.checkouts import named_from_checkout
 from remedy.lint.finding import Level, Linted
@@ -31,7 +31,7 @@ OUTPUTS = ("text", "json", "github", "sarif")
 def run_lint(options: Options, paths: Sequence[str], *, output: str, strict: bool) -> int:
     """Lint scripts of folders of rules (default: the configured one), or single scripts."""
     _check_output(output, OUTPUTS)
-    found = find_scripts(_paths(options, paths))
+    found = find_scripts(named_or_configured(options, paths, kinds="a folder of rules or a script"))
     linted = lint_scripts(found.subjects, gaps=found.gaps, no_scripts=found.no_scripts)
     if output in ("github", "sarif"):
         linted = named_from_checkout(linted, caller_now().directory)
@@ -64,24 +64,6 @@ def list_checks(output: str) -> int:
 def _check_output(output: str, known: Sequence[str]) -> None:
     if output not in known:
         raise UsageError(f"--output {output}: {', '.join(known[:-1])} or {known[-1]}")
-
-
-def _paths(options: Options, paths: Sequence[str]) -> list[Path]:
-    if paths and options.rules is not None:
-        raise UsageError("a path and --rules are given; name the scripts once")
-    if any(not path.strip() for path in paths):
-        raise UsageError("a path is empty; name a folder of rules or a script, or leave it out")
-    if paths:
-        return [Path(path) for path in paths]
-    caller = caller_now()
-    config = read_config(options, caller)
-    if config.rules is None:
-        raise UsageError("no rules are named; give a folder, --rules DIR, or write remedy.yaml")
-    folder = shown_path(config.rules, caller.directory)
-    if not folder.is_dir():
-        named_by = shown_path(config.rules_named_by, caller.directory)
-        raise UsageError(f"there is no folder of rules '{folder}', which {named_by} names")
-    return [folder]
 
 
 def _exit_code(linted: Linted, *, strict: bool) -> int:

@@ -1,11 +1,11 @@
 """`remedy test`: the cases of rules, run without contacting anybody."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
-from remedy.cli.caller import caller_now, utc_now
-from remedy.cli.composition import Options, read_config, shown_path
+from remedy.cli.caller import utc_now
+from remedy.cli.composition import Options
 from remedy.cli.console import Talk
+from remedy.cli.rule_paths import named_or_configured
 from remedy.errors import UsageError
 from remedy.render.junit import junit_text
 from remedy.summary import ExitCode
@@ -38,7 +38,7 @@ def run_test(
         raise UsageError("--rule needs a name; an empty one would mean nothing or everything")
     talk = Talk(as_json=output != "text")
     asked = Asked(rules=tuple(options.rule), text=keyword or "", coverage=coverage, mutants=mutants)
-    targets = find_targets(_paths(options, paths))
+    targets = find_targets(named_or_configured(options, paths, kinds="a folder of rules"))
     suite, warnings = run_suite(targets, asked, cage=BubblewrapCage(), today=utc_now().date(), progress=talk.progress)
     for warning in warnings:
         talk.say(f"warning: {warning}")
@@ -52,24 +52,6 @@ def run_test(
         case _:
             talk.result([*suite_lines(suite), summary_line(suite)])
     return _exit_code(suite, strict=strict)
-
-
-def _paths(options: Options, paths: Sequence[str]) -> list[Path]:
-    if paths and options.rules is not None:
-        raise UsageError("a path and --rules are given; name the rules once")
-    if any(not path.strip() for path in paths):
-        raise UsageError("a path is empty; name a folder of rules, or leave it out")
-    if paths:
-        return [Path(path) for path in paths]
-    caller = caller_now()
-    config = read_config(options, caller)
-    if config.rules is None:
-        raise UsageError("no rules are named; give a folder, --rules DIR, or write remedy.yaml")
-    folder = shown_path(config.rules, caller.directory)
-    if not folder.is_dir():
-        named_by = shown_path(config.rules_named_by, caller.directory)
-        raise UsageError(f"there is no folder of rules '{folder}', which {named_by} names")
-    return [folder]
 
 
 def _exit_code(suite: Suite, *, strict: bool) -> int:
