@@ -110,9 +110,9 @@ STRICTER = [
     ),
     _Stricter(
         said=_RANGE,
-        message="stands for more than 65536 hosts",
-        hosts=tuple(f"w{number}" for number in range(65_537)),
-        files={"hosts.ini": "w[0:65536]\n"},
+        message="stands for more than 16384 hosts",
+        hosts=tuple(f"w{number}" for number in range(16_385)),
+        files={"hosts.ini": "w[0:16384]\n"},
     ),
     _Stricter(
         said="A port behind a name counts",

@@ -21,6 +21,7 @@ _ALWAYS = ("all", "ungrouped")
 _DEPTH_MAX = 64
 _INI_SECTION = re.compile(rb"\[[^\]\s,]+\]")
 _INI_HOST = re.compile(rb"[A-Za-z0-9_][A-Za-z0-9_.-]*(?:\s+[A-Za-z_][A-Za-z0-9_]*=\S+)+")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _BARE_NAME = re.compile(rb"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 
@@ -159,7 +160,8 @@ class _Groups:
     def _looks_like_a_host(self, name: str, node: MappingNode) -> bool:
         """Say whether what stands at the top has variables of its own and nothing of a group."""
         keys = [key for key in node.entries if key not in _SECTIONS and not nearest(key, _SECTIONS, most=1)]
-        return name not in _ALWAYS and not self._lists and 0 < len(keys) == len(node.entries)
+        are_variables = all(_VARIABLE.fullmatch(key) for key in keys)
+        return name not in _ALWAYS and not self._lists and 0 < len(keys) == len(node.entries) and are_variables
 
     def _refuse_host_at_top(self, name: str, entry: Entry) -> None:
         """Say once per file that hosts stand where groups do: all of them have the same cure."""

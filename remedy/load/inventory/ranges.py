@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 __all__ = ["RANGE_HOSTS_MAX", "HostTerm", "host_term"]
 
-RANGE_HOSTS_MAX = 65_536
+RANGE_HOSTS_MAX = 16_384
 """How many hosts one entry may stand for."""
 
 _PORT_IN_BRACKETS = re.compile(r"\[(?P<name>.+)\]:(?P<port>[0-9]+)")
