@@ -102,6 +102,7 @@ def test_nothing_to_say_posts_nothing(pull: _PullRequest) -> None:
     assert pull.forge.comments == []
 
 
+@pytest.mark.slow
 def test_nothing_any_more_is_said_where_something_was_said(pull: _PullRequest) -> None:
     """When the branch would change nothing any more the old comment does not stay as if it did."""
     pull.clone.append("rules/high/fix.sh")
@@ -180,6 +181,7 @@ def test_newest_readings_are_taken(pull: _PullRequest) -> None:
     assert pull.forge.comments == []
 
 
+@pytest.mark.slow
 def test_rules_that_cannot_be_loaded_fail_the_job_and_the_old_comment_says_so(pull: _PullRequest) -> None:
     """A branch that does not load is red, and what stood in the comment before does not stay."""
     pull.clone.append("rules/high/fix.sh")
@@ -194,6 +196,7 @@ def test_rules_that_cannot_be_loaded_fail_the_job_and_the_old_comment_says_so(pu
     assert "The dry run failed; see [the run](https://forge.example/o/r/actions/runs/99)" in comment
 
 
+@pytest.mark.slow
 def test_comment_that_could_not_be_handed_on_is_not_taken_for_nothing(pull: _PullRequest) -> None:
     """GitHub drops an output that may hold a secret: the comment then leads to the summary."""
     pull.clone.append("rules/high/fix.sh")
@@ -224,6 +227,7 @@ def test_host_text_cannot_end_the_output(pull: _PullRequest) -> None:
     )
 
 
+@pytest.mark.slow
 def test_live_job_keeps_readings_and_shows_the_live_plan(original: Checkout, tmp_path: Path) -> None:
     """On the protected branch the hosts are read, the readings kept for the next pull request, the plan shown."""
     (tmp_path / "clone").mkdir()

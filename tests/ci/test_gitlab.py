@@ -186,6 +186,7 @@ def test_without_readings_the_note_says_not_judged(merge: _MergeRequest) -> None
     assert "not judged: no readings" in _API.notes[0]["body"]
 
 
+@pytest.mark.slow
 def test_live_job_keeps_readings_for_the_next_merge_request(merge: _MergeRequest) -> None:
     """On the protected branch the hosts are read, the readings kept, and the live plan is the artifact."""
     _API.package.clear()

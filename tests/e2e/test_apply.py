@@ -208,6 +208,7 @@ def test_fix_over_its_deadline_is_ended_on_the_host(bench: Bench) -> None:
     assert "sleep 300" not in bench.fleet.run_inside("echo", ["ps", "-eo", "args"]).stdout
 
 
+@pytest.mark.slow
 def test_attempts_are_used_up_across_runs_until_released(bench: Bench) -> None:
     """Attempts count over runs; used up, the incident is quarantined until a person releases it."""
     bench.write_rule(cooldown="0s", attempts="2", max_bad="6", within="1s")
