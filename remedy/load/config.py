@@ -264,7 +264,9 @@ class _Reader:
             return _Settings(file=file, values={}, safeguards=NO_SAFEGUARDS)
         safeguards, shape = load_safeguards(document)
         _refuse_unexpanded(document, shape)
-        values: Mapping[str, Any] = document.raw or {}
+        raw: object = document.raw or {}
+        # With a problem it may be anything, such as one word.
+        values: Mapping[str, Any] = raw if isinstance(raw, Mapping) else {}
         if not document.problems:
             return _Settings(
                 file=file,
